@@ -1,0 +1,71 @@
+"""Everything softpref raises on purpose.
+
+    SoftprefError
+    ├── InputError          the user's data or options are wrong; the command line exits 2
+    │   ├── DataError       faults in rows: file, row, field, mend
+    │   ├── OptionError     an option, a key of a recipe or an argument
+    │   └── ReferenceMismatch   the reference model is not the one that a run or a checkpoint was made with
+    └── NonFiniteError      a loss or a log-prob is nan or inf; the rows are named
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+SHOWN_FAULTS = 20
+
+
+class SoftprefError(Exception):
+    """Root of the tree."""
+
+
+class InputError(SoftprefError):
+    """What the user gave is wrong. The message says where, what, and how to mend it."""
+
+
+class OptionError(InputError):
+    """An option, recipe key or argument that is unknown, contradictory or without effect."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing wrong in one row. ``row`` counts from 1, as an editor does; 0 means the file as a whole."""
+
+    row: int
+    field: str
+    problem: str
+    mend: str
+
+    def __str__(self) -> str:
+        place = f"row {self.row}, " if self.row else ""
+        return f"{place}{self.field}: {self.problem}; {self.mend}"
+
+
+class DataError(InputError):
+    """Every fault of one file together: the first twenty and a count."""
+
+    def __init__(self, file: str, faults: Sequence[Fault]) -> None:
+        self.file = file
+        self.faults = list(faults)
+        shown = "".join(f"\n  {fault}" for fault in self.faults[:SHOWN_FAULTS])
+        more = len(self.faults) - SHOWN_FAULTS
+        tail = f"\n  … and {more} more" if more > 0 else ""
+        count = "1 fault" if len(self.faults) == 1 else f"{len(self.faults)} faults"
+        super().__init__(f"{file}: {count}{shown}{tail}")
+
+
+class ReferenceMismatch(InputError):
+    """The reference model differs from the one that a run, a cache or a checkpoint was made with."""
+
+
+class NonFiniteError(SoftprefError):
+    """A log-prob or a loss is nan or inf. The message names the rows."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A hint for a misspelt name: ``; did you mean 'beta'?`` or, with nothing near, the list of what is known."""
+    known = sorted(known)
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean '{close[0]}'?" if close else f"; known: {', '.join(known)}"
