@@ -20,7 +20,15 @@ _HOMES = {
     "read_pairs": "softpref.data.formats",
 }
 
-__all__ = sorted(_HOMES)
+__all__ = [
+    "PairLogps",
+    "PreferencePair",
+    "SoftPreferenceConfig",
+    "SoftPreferenceTrainer",
+    "geometric_average",
+    "preference_loss",
+    "read_pairs",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,11 +1,11 @@
 """Everything softpref raises on purpose.
 
-    SoftprefError
-    ├── InputError          the user's data or options are wrong; the command line exits 2
-    │   ├── DataError       faults in rows: file, row, field, mend
-    │   ├── OptionError     an option, a key of a recipe or an argument
-    │   └── ReferenceMismatch   the reference model is not the one that a run or a checkpoint was made with
-    └── NonFiniteError      a loss or a log-prob is nan or inf; the rows are named
+SoftprefError
+├── InputError          the user's data or options are wrong; the command line exits 2
+│   ├── DataError       faults in rows: file, row, field, mend
+│   ├── OptionError     an option, a key of a recipe or an argument
+│   └── ReferenceMismatchError   the reference model is not the one that a run or a checkpoint was made with
+└── NonFiniteError      a loss or a log-prob is nan or inf; the rows are named
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class DataError(InputError):
         super().__init__(f"{file}: {count}{shown}{tail}")
 
 
-class ReferenceMismatch(InputError):
+class ReferenceMismatchError(InputError):
     """The reference model differs from the one that a run, a cache or a checkpoint was made with."""
 
 

@@ -18,7 +18,7 @@ _HOMES = {
     "preference_loss": "softpref.core.treatments",
 }
 
-__all__ = sorted(_HOMES)
+__all__ = ["ALIASES", "LOSSES", "TREATMENTS", "PairLogps", "geometric_average", "preference_loss", "swap"]
 
 
 def __getattr__(name: str) -> Any:

@@ -24,7 +24,7 @@ def log_score(log_odds: ArrayLike, soft_label: ArrayLike) -> float:
 
 
 def expected_calibration_error(predicted: ArrayLike, soft_label: ArrayLike, bins: int = 10) -> float:
-    """ECE: over equal-width bins of p̂, the mean of \\|mean p̂ − mean p\\| weighted by how many fall in (Guo et al. 2017)."""
+    """ECE: over equal-width bins of p̂, the mean of ``|mean p̂ − mean p|`` weighted by count (Guo et al. 2017)."""
     p_hat, p = np.asarray(predicted, dtype=np.float64), np.asarray(soft_label, dtype=np.float64)
     which = np.clip((p_hat * bins).astype(int), 0, bins - 1)
     gaps = np.bincount(which, weights=p_hat - p, minlength=bins)
@@ -44,4 +44,5 @@ def fit_temperature(log_odds: ArrayLike, soft_label: ArrayLike) -> float:
 
 def at_temperature(log_odds: ArrayLike, temperature: float) -> Floats:
     """``s(log_odds / T)``."""
-    return expit(np.asarray(log_odds, dtype=np.float64) / temperature)
+    p: Floats = expit(np.asarray(log_odds, dtype=np.float64) / temperature)
+    return p

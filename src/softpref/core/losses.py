@@ -21,7 +21,18 @@ if TYPE_CHECKING:
 
     from softpref.core.treatments import preference_loss
 
-__all__ = ["LOSSES", "BaseLoss", "PairLogps", "dpo", "geometric_average", "ipo", "preference_loss", "ropo", "sft", "slic"]
+__all__ = [
+    "LOSSES",
+    "BaseLoss",
+    "PairLogps",
+    "dpo",
+    "geometric_average",
+    "ipo",
+    "preference_loss",
+    "ropo",
+    "sft",
+    "slic",
+]
 
 
 def dpo(pair: PairLogps, *, beta: float) -> Tensor:

@@ -94,6 +94,8 @@ def reduce(pair: PairLogps, reduction: str) -> PairLogps:
     if reduction == "sum":
         return _map_sides(pair, lambda chosen, rejected: (chosen, rejected))
     if pair.chosen_length is None or pair.rejected_length is None:
-        raise ValueError("reduction='mean' divides by the number of response tokens: give chosen_length and rejected_length")
+        raise ValueError(
+            "reduction='mean' divides by the number of response tokens: give chosen_length and rejected_length"
+        )
     lengths = pair.chosen_length, pair.rejected_length
     return _map_sides(pair, lambda chosen, rejected: (chosen / lengths[0], rejected / lengths[1]))

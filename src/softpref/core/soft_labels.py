@@ -63,7 +63,9 @@ def fit_beta_prior(votes_1: ArrayLike, votes_2: ArrayLike, votes_tie: ArrayLike 
     """
     wins, total = _votes(votes_1, votes_2, votes_tie)
     if np.all(total < 2):
-        raise ValueError("no pair has two votes, so they cannot show how much people disagree: give a prior or use raw means")
+        raise ValueError(
+            "no pair has two votes, so they cannot show how much people disagree: give a prior or use raw means"
+        )
 
     def negative_log_likelihood(log_a: float) -> float:
         a = np.exp(log_a)
@@ -78,7 +80,8 @@ def from_scores(score_1: ArrayLike, score_2: ArrayLike, scale: float = 1.0) -> F
     """Bradley–Terry: ``s(scale · (r1 − r2))`` (arXiv 2409.06691, §2). ``scale`` is in 1 / units of the score."""
     if not scale > 0:
         raise ValueError(f"scale is {scale}; it must be above 0")
-    return expit(scale * (np.asarray(score_1, dtype=np.float64) - np.asarray(score_2, dtype=np.float64)))
+    p: Floats = expit(scale * (np.asarray(score_1, dtype=np.float64) - np.asarray(score_2, dtype=np.float64)))
+    return p
 
 
 def from_answer_logprobs(first: ArrayLike, second: ArrayLike) -> Floats:
@@ -90,7 +93,8 @@ def from_answer_logprobs(first: ArrayLike, second: ArrayLike) -> Floats:
     first, second = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
     if np.any((first == -np.inf) & (second == -np.inf)) or np.any(np.isnan(first) | np.isnan(second)):
         raise ValueError("an answer needs a log-prob for at least one of the two: a judgement without one has failed")
-    return expit(first - second)
+    p: Floats = expit(first - second)
+    return p
 
 
 def average_orders(first_shown: ArrayLike, second_shown: ArrayLike) -> Floats:

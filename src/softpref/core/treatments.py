@@ -100,7 +100,7 @@ def preference_loss(
         treatment: ``hard``, ``conservative`` or ``geometric``; None means the alias's own, or ``hard``.
         beta: strength of the pull to the reference; required by every loss that has one.
         reduction: ``sum`` or ``mean`` over response tokens; None means the loss's own (``BaseLoss.reduction``).
-        scale_target: under ``geometric``, a fixed target (IPO's 1/(2β), hinge's δ) is multiplied by \\|2p − 1\\|, which
+        scale_target: under ``geometric``, a fixed target (IPO's 1/(2β), hinge's δ) is multiplied by ``|2p − 1|``, which
             gives the paper's GIPO. False keeps it fixed: for IPO that target explodes relative to the margin near ½.
         loss_args: the base loss's own arguments.
 
@@ -171,7 +171,9 @@ def _check_arguments(name: str, base: BaseLoss, beta: float | None, loss_args: M
     for argument in loss_args:
         if argument not in known:
             own = known - {"beta"}
-            raise OptionError(f"{name} has no argument {argument!r}" + (nearest(argument, own) if own else "; it takes none"))
+            raise OptionError(
+                f"{name} has no argument {argument!r}" + (nearest(argument, own) if own else "; it takes none")
+            )
     if "beta" not in known:
         if beta is not None:
             raise OptionError(f"{name} has no beta: leave it out")

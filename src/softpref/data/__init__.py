@@ -1,1 +1,1 @@
-
+"""Rows become validated, oriented pairs; pairs become tokens. Boundary, terminator and truncation are decided here only."""

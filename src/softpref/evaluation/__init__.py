@@ -1,1 +1,1 @@
-
+"""Responses and judgements become figures with intervals."""

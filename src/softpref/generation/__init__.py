@@ -1,1 +1,1 @@
-
+"""Prompts become responses."""

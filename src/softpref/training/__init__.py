@@ -1,1 +1,1 @@
-
+"""Batches in, scoring, loss, metrics out, on transformers.Trainer."""

@@ -1,0 +1,110 @@
+"""What a row of preference data is, once it has been read: a pair with a soft label, or a completion."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, TypeAlias
+
+Message: TypeAlias = dict[str, str]
+Text: TypeAlias = str | list[Message]
+
+
+@dataclass(frozen=True)
+class PreferencePair:
+    """One prompt, two responses, and how probable it is that the first is preferred.
+
+    ``soft_label`` is p = P(chosen ≻ rejected | prompt) ∈ [0, 1], None while unlabelled; ``weight`` multiplies the pair's
+    loss. Text is a string, or a list of ``{"role", "content"}`` messages on all three fields. ``swapped`` records that
+    reading exchanged the sides to bring p to at least ½. ``label_source`` says where p came from (method, judge, number
+    of votes, …). ``row`` counts from 1 in the file that the pair was read from.
+    """
+
+    prompt: Text
+    chosen: Text
+    rejected: Text
+    soft_label: float | None = None
+    weight: float = 1.0
+    id: str = ""
+    meta: Mapping[str, Any] = field(default_factory=dict)
+    label_source: Mapping[str, Any] = field(default_factory=dict)
+    swapped: bool = False
+    row: int = 0
+
+
+@dataclass(frozen=True)
+class Completion:
+    """One prompt and one response to imitate, for ``loss_type="sft"``."""
+
+    prompt: Text
+    completion: Text
+    weight: float = 1.0
+    id: str = ""
+    meta: Mapping[str, Any] = field(default_factory=dict)
+    row: int = 0
+
+
+def swap_sides(pair: PreferencePair) -> PreferencePair:
+    """The same judgement read from the other side: texts exchanged, p becomes 1 − p, everything else kept."""
+    label = None if pair.soft_label is None else 1 - pair.soft_label
+    return replace(pair, chosen=pair.rejected, rejected=pair.chosen, soft_label=label, swapped=not pair.swapped)
+
+
+def orient(pair: PreferencePair) -> PreferencePair:
+    """Exchange the sides where p < ½, so that ``chosen`` is the preferred-or-equal side (arXiv 2409.06691, §2)."""
+    return swap_sides(pair) if pair.soft_label is not None and pair.soft_label < 0.5 else pair
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What became of a file's rows: every one is kept or counted as dropped."""
+
+    rows: int
+    swapped: int = 0
+    ties: int = 0
+    identical_dropped: int = 0
+    label_method: str | None = None
+    vote_prior: float | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class PairSet(Sequence[PreferencePair]):
+    """The pairs of one file or table, oriented, with the record of their reading."""
+
+    pairs: tuple[PreferencePair, ...]
+    name: str
+    reading: Reading
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.pairs[index]
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __iter__(self) -> Iterator[PreferencePair]:
+        return iter(self.pairs)
+
+    @property
+    def labelled(self) -> bool:
+        """Whether every pair carries a soft label (reading refuses files where only some do)."""
+        return bool(self.pairs) and self.pairs[0].soft_label is not None
+
+
+def text_of(text: Text) -> str:
+    """Plain characters of a string or of a message list, for counting and showing."""
+    return text if isinstance(text, str) else "\n".join(message["content"] for message in text)
+
+
+def fingerprint(rows: Iterable[PreferencePair | Completion]) -> str:
+    """SHA-256 over the content of the rows in order: two data sets with one fingerprint train the same model."""
+    digest = hashlib.sha256()
+    for row in rows:
+        digest.update(json.dumps(asdict(row), sort_keys=True, default=str).encode())
+        digest.update(b"\n")
+    return digest.hexdigest()
