@@ -139,6 +139,12 @@ def resolve(
     return Method(name, treatment, arguments, reduction or base.reduction, scale_target is not False)
 
 
+def has_beta(loss_type: str) -> bool:
+    """Whether the loss behind this name takes a beta. Unknown names are said to, so that ``resolve`` names the fault."""
+    name, _ = ALIASES.get(loss_type, (loss_type, None))
+    return name not in LOSSES or "beta" in _parameters(LOSSES[name].function)
+
+
 def equals_teach_nothing(base: BaseLoss, arguments: tuple[tuple[str, Any], ...]) -> bool:
     """Whether ``base(c, c)`` is constant in c: exactly then geometric averaging keeps its promise at p = ½."""
     return _equal_sides_are_constant(base.function, arguments)

@@ -85,6 +85,8 @@ def pair_row(pair: PreferencePair) -> dict[str, Any]:
     for name in ("label_source", "meta"):
         if getattr(pair, name):
             row[name] = dict(getattr(pair, name))
+    if pair.swapped:
+        row.setdefault("label_source", {})["sides_exchanged"] = True
     return row
 
 

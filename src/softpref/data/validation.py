@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import json
 import math
 import re
@@ -80,7 +81,8 @@ class RowReader:
             number = math.nan
         if low <= number <= high and math.isfinite(number):
             return number
-        self.fault(name, f"{_shown(value)} is not a number in [{low:g}, {high:g}]", mend)
+        problem = "is missing" if value is None else f"{_shown(value)} is not a number in [{low:g}, {high:g}]"
+        self.fault(name, problem, mend)
         return None
 
     def text(self, name: str) -> Text | None:
@@ -216,9 +218,13 @@ class _Table:
     def check_columns(self, known: Iterable[str]) -> None:
         known = set(known)
         for column in self.columns:
-            if column not in known and _LABEL_LIKE.search(column):
+            if column not in known and (
+                _LABEL_LIKE.search(column) or difflib.get_close_matches(column, known, cutoff=0.85)
+            ):
                 mend = f"rename it{nearest(column, known)}; or move it under meta if it is only a note"
-                self.faults.append(Fault(0, column, "looks like a label or a weight, but nothing reads it", mend))
+                self.faults.append(
+                    Fault(0, column, "looks like a column that training would read, but nothing reads it", mend)
+                )
 
     def raise_faults(self) -> None:
         if self.faults:
@@ -391,7 +397,7 @@ def _labelled(drafts: list[_Draft], kind: LabelKind | None, options: ReadOptions
 def _source(draft: _Draft, kind: LabelKind, how: Mapping[str, Any]) -> Mapping[str, Any]:
     if kind.method == "given":
         return draft.pair.label_source or {"method": "given"}
-    counts = {"votes": list(draft.label or ())} if kind.method == "votes" else {}
+    counts = {"votes": [int(count) for count in draft.label or ()]} if kind.method == "votes" else {}
     return {"method": kind.method, **counts, **how}
 
 

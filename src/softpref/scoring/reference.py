@@ -1,0 +1,85 @@
+"""The reference model: a frozen copy with an identity, so that no run, cache or checkpoint meets the wrong one."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from softpref.data.tokenization import TokenizedPair
+from softpref.scoring.plain import pair_logps
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+def model_identity(model: nn.Module) -> str:
+    """SHA-256 over names, shapes, dtypes and bytes of the weights. Adapter weights are left out: they are not the base."""
+    digest = hashlib.sha256()
+    for name, value in sorted(_base_state(model).items()):
+        tensor = value.detach().cpu().contiguous()
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
+        digest.update(tensor.view(torch.uint8).numpy().tobytes() if tensor.dim() else str(tensor.item()).encode())
+    return digest.hexdigest()
+
+
+def _base_state(model: nn.Module) -> dict[str, Tensor]:
+    state: dict[str, Tensor] = model.state_dict()
+    if not hasattr(model, "peft_config"):
+        return state
+    names = {name: name.removeprefix("base_model.model.").replace(".base_layer.", ".") for name in state}
+    return {short: state[name] for name, short in names.items() if ".lora_" not in name}
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A model that is never trained, and its identity. ``adapter`` is set where it is the policy with its adapter off."""
+
+    model: nn.Module
+    identity: str
+    adapter: bool = False
+
+    @torch.no_grad()
+    def pair_logps(self, pairs: Sequence[TokenizedPair]) -> tuple[Tensor, ...]:
+        """As ``scoring.plain.pair_logps``, without gradients."""
+        context: AbstractContextManager[Any] = self.model.disable_adapter() if self.adapter else nullcontext()  # type: ignore[operator]
+        with context:
+            return pair_logps(self.model, pairs)
+
+
+def frozen_copy(model: nn.Module) -> Reference:
+    """A copy of the model as it is now, in evaluation mode, without gradients."""
+    twin = copy.deepcopy(model).eval().requires_grad_(False)
+    return Reference(twin, model_identity(twin))
+
+
+def frozen(model: nn.Module) -> Reference:
+    """This model itself as the reference."""
+    return Reference(model.eval().requires_grad_(False), model_identity(model))
+
+
+def without_adapter(model: nn.Module) -> Reference:
+    """A PEFT model's base as the reference: the policy itself with its adapter switched off, so no second copy."""
+    return Reference(model, model_identity(model), adapter=True)
+
+
+def disable_dropout(model: nn.Module) -> None:
+    """Dropout off in modules and in what attention functions read from the configuration or from their module.
+
+    A policy that drops and a reference that does not are two different models at step 0.
+    """
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+        for name in ("attention_dropout", "dropout", "attn_dropout", "hidden_dropout"):
+            if isinstance(getattr(module, name, None), float):
+                setattr(module, name, 0.0)
+    config = getattr(model, "config", None)
+    for name in [n for n in vars(config) if "drop" in n] if config is not None else []:
+        if isinstance(getattr(config, name), float):
+            setattr(config, name, 0.0)

@@ -1,0 +1,100 @@
+"""The trainer's arguments: ``transformers.TrainingArguments`` and what a preference method adds."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from transformers import TrainingArguments
+
+from softpref.core.treatments import Method, has_beta, resolve
+from softpref.data.tokenization import TokenOptions
+from softpref.errors import OptionError
+
+DEFAULT_BETA = 0.1
+
+
+@dataclass
+class SoftPreferenceConfig(TrainingArguments):
+    """Arguments of ``SoftPreferenceTrainer``: every field of ``TrainingArguments``, and these.
+
+    Attributes:
+        loss_type: a base loss (dpo, ipo, ropo, slic, sft) or a published name (gdpo, cdpo, gipo, cipo, gropo, …).
+        label_treatment: hard, conservative or geometric; None means the published name's own, or hard. Data without
+            soft labels need an explicit ``hard``.
+        beta: pull to the reference. None means 0.1 where the loss has a beta; ``sft`` has none.
+        loss_args: the base loss's own arguments, checked against its signature.
+        reduction: log-probs as ``sum`` or ``mean`` over response tokens; None means the loss's own.
+        ties: under ``hard``, a pair with p = ½ has no better side: weight 0 and counted (``drop``, the default), or trained
+            on as it stands (``keep``).
+        max_length: tokens of prompt + one response; None for no limit.
+        truncation: pairs that do not fit are dropped and counted (``drop``) or have their responses cut (``keep``).
+        boundary: a prompt that is no token prefix is an ``error``, or its row is dropped and counted (``drop``).
+        reference_tolerance: nats by which the policy may differ from its own reference at step 0.
+    """
+
+    loss_type: str = "gdpo"
+    label_treatment: str | None = None
+    beta: float | None = None
+    loss_args: dict[str, Any] = field(default_factory=dict)
+    reduction: str | None = None
+    ties: str | None = None
+    max_length: int | None = 1024
+    truncation: str = "drop"
+    boundary: str = "error"
+    reference_tolerance: float = 0.01
+
+    # Batches are pairs, not columns of a table; the two below would have nothing to act on.
+    remove_unused_columns: bool = False
+    learning_rate: float = 1e-6
+    logging_steps: float = 10
+
+    def __post_init__(self) -> None:
+        """Check what softpref adds, then what transformers checks. Raises OptionError."""
+        # Without this, processes that torchrun started on a machine without an accelerator would train apart, in silence.
+        if not torch.accelerator.is_available():
+            self.use_cpu = True
+        super().__post_init__()
+        self.method()
+        self.token_options()
+        self._refuse_without_effect()
+        self._check_world()
+
+    def method(self) -> Method:
+        """The base loss, treatment and arguments that these options name."""
+        beta = self.beta
+        if beta is None and has_beta(self.loss_type):
+            beta = DEFAULT_BETA
+        return resolve(
+            self.loss_type, treatment=self.label_treatment, beta=beta, reduction=self.reduction, **self.loss_args
+        )
+
+    def token_options(self) -> TokenOptions:
+        """What tokenisation needs of these options."""
+        return TokenOptions(self.max_length, self.truncation, self.boundary)
+
+    def _refuse_without_effect(self) -> None:
+        if self.ties not in (None, "drop", "keep"):
+            raise OptionError(f"ties is {self.ties!r}; it can be 'drop' or 'keep'")
+        if self.ties is not None and self.method().treatment != "hard":
+            raise OptionError(f"ties has no effect with label_treatment {self.method().treatment!r}: leave it out")
+        if self.remove_unused_columns:
+            raise OptionError(
+                "remove_unused_columns has no effect here: an unread column is an error already; leave it out"
+            )
+        if self.label_smoothing_factor:
+            raise OptionError("label_smoothing_factor has no effect here: soft labels say per pair how sure they are")
+        if self.n_gpu > 1:
+            raise OptionError(
+                "one process sees several GPUs: start with torchrun or accelerate launch, one process a GPU"
+            )
+
+    def _check_world(self) -> None:
+        started = int(os.environ.get("WORLD_SIZE", "1"))
+        if started != self.world_size:
+            raise OptionError(
+                f"{started} processes were started, but the trainer sees {self.world_size}: each would train apart; "
+                "start with torchrun, or unset WORLD_SIZE"
+            )

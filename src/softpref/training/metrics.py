@@ -1,0 +1,82 @@
+"""What a step says of itself, from what it has computed anyway."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import torch
+
+from softpref.core.pair import PairLogps
+from softpref.core.treatments import Method
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# name -> (values, weights), both (B,); logged is Σ value·weight / Σ weight
+Weighted: TypeAlias = dict[str, "tuple[Tensor, Tensor]"]
+
+
+def pair_metrics(method: Method, pair: PairLogps, soft_label: Tensor | None, weight: Tensor) -> Weighted:
+    """Metrics of B pairs, each with the weights it is averaged by.
+
+    ``margin`` is h and the log-ratios are log π − log π_ref, in nats, without beta. ``accuracy`` counts a margin of 0 as
+    half and leaves p = ½ out. ``brier`` is (s(βh) − p)². ``effective_weight`` is |2p − 1|: a loss of log 2 beside an
+    effective weight of 0 is a batch that teaches nothing.
+    """
+    if not method.base.needs_rejected:
+        return {"chosen_logps": (pair.chosen.detach(), weight)}
+    margin = pair.margin.detach()
+    found: Weighted = {
+        "margin": (margin, weight),
+        "chosen_logratio": (pair.chosen_logratio.detach(), weight),
+        "rejected_logratio": (pair.rejected_logratio.detach(), weight),
+    }
+    p = torch.ones_like(margin) if soft_label is None else soft_label
+    side = torch.sign(p - 0.5)
+    found["accuracy"] = ((torch.sign(margin) * side + 1) / 2, weight * side.abs())
+    found["effective_weight"] = ((2 * p - 1).abs(), weight)
+    if "beta" in method.arguments:
+        found["brier"] = ((torch.sigmoid(method.arguments["beta"] * margin) - p) ** 2, weight)
+    return found
+
+
+class RunningMeans:
+    """Sums between two log lines, kept on the device until someone asks."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+        self._weights: dict[str, Tensor] = {}
+        self._counts: dict[str, int] = defaultdict(int)
+
+    def add(self, metrics: Weighted) -> None:
+        """Take one batch's values in."""
+        for name, (values, weights) in metrics.items():
+            zero = values.new_zeros(())
+            self._sums[name] = self._sums.get(name, zero) + (values * weights).sum()
+            self._weights[name] = self._weights.get(name, zero) + weights.sum()
+
+    def count(self, **amounts: int) -> None:
+        """Add to plain counters (pairs, tokens)."""
+        for name, amount in amounts.items():
+            self._counts[name] += amount
+
+    def drain(self, accelerator: Any, seconds: float | None = None) -> dict[str, float]:
+        """Means over all ranks since the last call, and counters per second. A mean of nothing is left out."""
+        means: dict[str, float] = {}
+        for name, total in self._sums.items():
+            both = accelerator.reduce(torch.stack([total, self._weights[name]]), reduction="sum")
+            if both[1] > 0:
+                means[name] = float(both[0] / both[1])
+        if seconds:
+            means.update(
+                {f"{name}_per_second": n * accelerator.num_processes / seconds for name, n in self._counts.items()}
+            )
+        self.__init__()  # type: ignore[misc]
+        return means
+
+
+def prefixed(metrics: Mapping[str, float], prefix: str) -> dict[str, float]:
+    """``{"eval_margin": …}`` from ``{"margin": …}``."""
+    return {f"{prefix}_{name}": value for name, value in metrics.items()}

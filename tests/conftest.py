@@ -1,0 +1,21 @@
+"""What many tests share: a tiny tokenizer and a tiny model, made on the spot."""
+
+from __future__ import annotations
+
+import pytest
+
+WORDS = "make tea for two boil the water warm pot add leaves pour wait serve . , : ? yes no a b c d".split()
+
+
+@pytest.fixture(scope="session")
+def word_tokenizer():
+    from softpref.experiments.small_model import word_tokenizer
+
+    return word_tokenizer(WORDS)
+
+
+@pytest.fixture
+def tiny_llama(word_tokenizer):
+    from softpref.experiments.small_model import small_llama
+
+    return small_llama(word_tokenizer, hidden=16, layers=2, heads=2, context=64)
