@@ -60,6 +60,10 @@ class ReferenceMismatchError(InputError):
     """The reference model differs from the one that a run, a cache or a checkpoint was made with."""
 
 
+class InterruptedRunError(SoftprefError):
+    """Stopped by Ctrl-C after what was done was saved. The message says how to go on."""
+
+
 class NonFiniteError(SoftprefError):
     """A log-prob or a loss is nan or inf. The message names the rows."""
 

@@ -147,9 +147,6 @@ def test_the_fit_does_not_see_which_response_stands_first():
     for turned in (True, np.arange(300) % 2 == 0):
         again = fit_beta_prior(np.where(turned, second, first), np.where(turned, first, second))
         assert again.a == pytest.approx(ours, rel=1e-6)
-    assert fit_beta_prior(np.where(turned, second, first), np.where(turned, first, second)).a == pytest.approx(
-        ours, rel=1e-6
-    )
 
 
 def test_unanimous_votes_are_believed_and_split_votes_are_not():

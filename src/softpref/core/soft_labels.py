@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import minimize_scalar
-from scipy.special import betaln, expit
 
 Floats = NDArray[np.float64]
 
@@ -61,6 +59,9 @@ def fit_beta_prior(votes_1: ArrayLike, votes_2: ArrayLike, votes_tie: ArrayLike 
 
     Raises ValueError when no pair has two votes: single votes cannot tell disagreement from unanimity.
     """
+    from scipy.optimize import minimize_scalar
+    from scipy.special import betaln
+
     wins, total = _votes(votes_1, votes_2, votes_tie)
     if np.all(total < 2):
         raise ValueError(
@@ -80,8 +81,7 @@ def from_scores(score_1: ArrayLike, score_2: ArrayLike, scale: float = 1.0) -> F
     """Bradley–Terry: ``s(scale · (r1 − r2))`` (arXiv 2409.06691, §2). ``scale`` is in 1 / units of the score."""
     if not scale > 0:
         raise ValueError(f"scale is {scale}; it must be above 0")
-    p: Floats = expit(scale * (np.asarray(score_1, dtype=np.float64) - np.asarray(score_2, dtype=np.float64)))
-    return p
+    return _expit(scale * (np.asarray(score_1, dtype=np.float64) - np.asarray(score_2, dtype=np.float64)))
 
 
 def from_answer_logprobs(first: ArrayLike, second: ArrayLike) -> Floats:
@@ -93,8 +93,7 @@ def from_answer_logprobs(first: ArrayLike, second: ArrayLike) -> Floats:
     first, second = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
     if np.any((first == -np.inf) & (second == -np.inf)) or np.any(np.isnan(first) | np.isnan(second)):
         raise ValueError("an answer needs a log-prob for at least one of the two: a judgement without one has failed")
-    p: Floats = expit(first - second)
-    return p
+    return _expit(first - second)
 
 
 def average_orders(first_shown: ArrayLike, second_shown: ArrayLike) -> Floats:
@@ -122,6 +121,14 @@ def binary_flip(soft_label: ArrayLike, noise: float, rng: np.random.Generator) -
     """Each label is thresholded at ½ and then turned round with probability ``noise``. A tie stays ½."""
     p = np.asarray(soft_label, dtype=np.float64)
     return soft_flip((np.sign(p - 0.5) + 1) / 2, noise, rng)
+
+
+def _expit(log_odds: Floats) -> Floats:
+    # scipy takes half a second to import; reading a file of labels, or a help text, need not wait for it
+    from scipy.special import expit
+
+    p: Floats = expit(log_odds)
+    return p
 
 
 def _rate(noise: float) -> float:

@@ -176,9 +176,7 @@ class PromptEncoder:
         self.markers[int(tokenizer.eos_token_id)] = str(tokenizer.eos_token)
 
     def prompt(self, prompt: Text) -> list[int]:
-        """Ids of a prompt alone, as a model sees them before it answers. Never empty: the first token of a response
-        needs something before it.
-        """
+        """Ids of a prompt alone, as a model sees it before it answers. Never empty: a first token needs a context."""
         return self._ids(self._render(prompt), isinstance(prompt, str)) or [self._start()]
 
     def split(self, prompt: Text, response: Text) -> tuple[list[int], list[int]]:

@@ -19,6 +19,7 @@ from softpref.data.formats import training_rows
 from softpref.data.pairs import Completion, PairSet, PreferencePair, orient
 from softpref.data.tokenization import TokenizedPair, TokenizedPairs, tokenize_pairs
 from softpref.errors import InputError, NonFiniteError, OptionError, ReferenceMismatchError
+from softpref.scoring.models import load_model
 from softpref.scoring.plain import as_pair, pair_logps
 from softpref.scoring.reference import (
     Reference,
@@ -282,16 +283,6 @@ def rows_of(dataset: Any, name: str) -> Sequence[PreferencePair | Completion]:
     if not all(isinstance(row, Mapping) for row in rows):
         raise InputError(f"{name}: holds {type(rows[0]).__name__}; give a PairSet, pairs, completions or rows")
     return list(training_rows(enumerate(rows, start=1), name))
-
-
-def load_model(name: str) -> PreTrainedModel:
-    """A causal language model from a folder or the Hub; no remote code, no pickle. Raises InputError."""
-    from transformers import AutoModelForCausalLM
-
-    try:
-        return AutoModelForCausalLM.from_pretrained(name, use_safetensors=True)
-    except (OSError, ValueError) as error:
-        raise InputError(f"model {name!r} cannot be loaded: {str(error).splitlines()[0]}") from error
 
 
 def _with_adapter(model: nn.Module, peft_config: Any) -> Any:

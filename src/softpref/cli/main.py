@@ -1,0 +1,83 @@
+"""The ``softpref`` command: finds the sub-command, runs it, and turns what goes wrong into an exit code."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib import import_module
+
+from softpref import __version__
+from softpref.errors import InputError, InterruptedRunError, NonFiniteError, SoftprefError, nearest
+
+COMMANDS = {
+    "train": "train a model on pairs with soft labels, or on completions",
+    "evaluate": "generate, judge both orders, and report win rates with intervals",
+    "inspect": "show what a data set holds: labels, lengths, odd values, tokens",
+    "report": "write one self-contained HTML page about runs",
+    "demo": "run the whole way on a small generated world, without a network",
+}
+
+DONE, FAULT, INPUT_WRONG, INTERRUPTED = 0, 1, 2, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code is returned.
+
+    0: done. 2: the input or the options are wrong. 1: a fault of softpref. 130: interrupted, resumable.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        sys.stdout.write(help_text())
+        return DONE
+    if arguments[0] == "--version":
+        sys.stdout.write(f"softpref {__version__}\n")
+        return DONE
+    command, *rest = arguments
+    if command not in COMMANDS:
+        return _complain(f"softpref: there is no command {command!r}{nearest(command, COMMANDS)}", INPUT_WRONG)
+    return _run(command, rest)
+
+
+def _run(command: str, arguments: Sequence[str]) -> int:
+    try:
+        import_module(f"softpref.cli.{command}").run(arguments)
+    except InputError as error:
+        return _complain(f"softpref {command}: {error}", INPUT_WRONG)
+    except NonFiniteError as error:
+        return _complain(f"softpref {command}: {error}", FAULT)
+    except InterruptedRunError as error:
+        return _complain(f"softpref {command}: {error}", INTERRUPTED)
+    except KeyboardInterrupt:
+        return _complain(
+            f"softpref {command}: interrupted; what was finished is on disk, run it again to go on", INTERRUPTED
+        )
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in ("torch", "transformers", "accelerate", "datasets"):
+            raise
+        return _complain(f"softpref {command}: needs {error.name}: pip install 'softpref[train]'", INPUT_WRONG)
+    except SoftprefError:
+        traceback.print_exc()
+        return FAULT
+    return DONE
+
+
+def help_text() -> str:
+    """What ``softpref --help`` prints."""
+    width = max(map(len, COMMANDS))
+    lines = "".join(f"  {name:<{width}}  {what}\n" for name, what in COMMANDS.items())
+    return (
+        "usage: softpref COMMAND [options]\n\n"
+        "Preference training when preferences are a degree, not a yes or no.\n\n"
+        f"commands:\n{lines}\n"
+        "softpref COMMAND --help shows the options of a command; softpref --version the version.\n"
+    )
+
+
+def _complain(message: str, code: int) -> int:
+    sys.stderr.write(f"{message}\n")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

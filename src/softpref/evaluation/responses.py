@@ -1,0 +1,90 @@
+"""Responses of a model, or from a file, for a list of prompts; every batch on disk before the next one starts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from softpref.data.files import write_json
+from softpref.data.pairs import Text
+from softpref.errors import InputError, OptionError
+from softpref.generation.sampling import Response, Sampling
+
+
+def generated(
+    model: str,
+    prompts: Sequence[Text],
+    sampling: Sampling,
+    file: Path,
+    on_batch: Callable[[int], None] | None = None,
+) -> list[Response]:
+    """One response per prompt and sample, from the model in a folder or on the Hub, in the prompts' order.
+
+    ``file`` receives each batch as it is finished; ``FILE.settings.json`` beside it says what made them. Called again with
+    the same settings, only what is missing is generated.
+
+    Raises OptionError when the file was made with other settings.
+    """
+    settings = {"model": model, "sampling": sampling.as_dict(), "prompts": len(prompts)}
+    done = _already(file, settings)
+    missing = [i for i in range(len(prompts)) if (i, 0) not in done]
+    if missing:
+        _generate_missing(model, prompts, missing, sampling, file, done, on_batch)
+    return [done[i, k] for i in range(len(prompts)) for k in range(sampling.samples)]
+
+
+def _already(file: Path, settings: dict[str, Any]) -> dict[tuple[int, int], Response]:
+    beside = file.with_suffix(".settings.json")
+    if not file.is_file():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_json(beside, settings)
+        return {}
+    made_with = json.loads(beside.read_text()) if beside.is_file() else None
+    if made_with != settings:
+        raise OptionError(f"{file}: was made with other settings ({made_with}); give another output folder")
+    found = {}
+    for line in file.read_text(encoding="utf-8").splitlines():
+        try:
+            response = Response(**json.loads(line))
+        except ValueError:
+            continue  # the last line of a run that was killed while writing it
+        found[response.prompt, response.sample] = response
+    return found
+
+
+def _generate_missing(
+    model: str,
+    prompts: Sequence[Text],
+    missing: list[int],
+    sampling: Sampling,
+    file: Path,
+    done: dict[tuple[int, int], Response],
+    on_batch: Callable[[int], None] | None,
+) -> None:
+    import torch
+
+    from softpref.generation.sampling import generate
+    from softpref.scoring.models import load_model, load_tokenizer
+
+    policy, tokenizer = load_model(model), load_tokenizer(model)
+    if torch.accelerator.is_available():
+        policy = policy.to(torch.accelerator.current_accelerator())
+    with file.open("a", encoding="utf-8") as out:
+        for batch in generate(policy, tokenizer, [prompts[i] for i in missing], sampling):
+            placed = [Response(missing[r.prompt], r.sample, r.text, r.tokens, r.finished) for r in batch]
+            out.write("\n" + "\n".join(json.dumps(asdict(r), ensure_ascii=False) for r in placed))
+            out.flush()
+            done.update({(r.prompt, r.sample): r for r in placed})
+            if on_batch is not None:
+                on_batch(len(placed))
+
+
+def from_column(rows: Sequence[dict[str, Any]], column: str, name: str) -> list[Text]:
+    """The responses that stand in the data: one per row. Raises InputError naming the first row without one."""
+    for number, row in enumerate(rows, start=1):
+        if not isinstance(row.get(column), str | list):
+            raise InputError(f"{name}: row {number} has no {column}; name a column that holds a response in every row")
+    return [row[column] for row in rows]

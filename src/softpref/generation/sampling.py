@@ -1,0 +1,130 @@
+"""Responses from a causal language model through transformers: batched by length, left-padded, stopping at a terminator."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from softpref.data.pairs import Text
+from softpref.data.tokenization import PromptEncoder
+from softpref.errors import OptionError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How to generate.
+
+    Attributes:
+        temperature: 0 is greedy.
+        samples: responses per prompt; more than one needs a temperature.
+        max_new_tokens: a response that reaches it is marked unfinished.
+        batch_size: prompts × samples at a time.
+    """
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    samples: int = 1
+    max_new_tokens: int = 256
+    batch_size: int = 32
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.temperature < 0:
+            raise OptionError(f"temperature is {self.temperature}; 0 is greedy, above 0 samples")
+        if not 0 < self.top_p <= 1:
+            raise OptionError(f"top_p is {self.top_p}; it must lie in (0, 1]")
+        if min(self.samples, self.max_new_tokens, self.batch_size) < 1:
+            raise OptionError("samples, max_new_tokens and batch_size must be at least 1")
+        if self.temperature == 0 and self.samples > 1:
+            raise OptionError(f"greedy decoding gives one response: samples={self.samples} needs a temperature above 0")
+        if self.temperature == 0 and self.top_p != 1:
+            raise OptionError("top_p has no effect with greedy decoding: leave it out, or set a temperature")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Response:
+    """One generated response: which prompt (its place in the list), which sample of it, its text and its token ids.
+
+    ``tokens`` includes the terminator where the model gave one; ``finished`` says whether it did.
+    """
+
+    prompt: int
+    sample: int
+    text: str
+    tokens: list[int]
+    finished: bool
+
+
+def generate(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Text], sampling: Sampling
+) -> Iterator[list[Response]]:
+    """Batches of responses, as each batch is finished; longest prompts first, so that memory trouble shows at once.
+
+    A batch is seeded by its first prompt's place, so that a resumed run of the same list gives the same text.
+    """
+    encoder = PromptEncoder(tokenizer)
+    encoded = [encoder.prompt(prompt) for prompt in prompts]
+    order = sorted(range(len(prompts)), key=lambda i: -len(encoded[i]))
+    per_batch = max(1, sampling.batch_size // sampling.samples)
+    for start in range(0, len(order), per_batch):
+        places = order[start : start + per_batch]
+        yield _one_batch(model, tokenizer, places, [encoded[i] for i in places], sampling)
+
+
+def _one_batch(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    places: list[int],
+    prompts: list[list[int]],
+    sampling: Sampling,
+) -> list[Response]:
+    import torch
+
+    ends = _terminators(model, tokenizer)
+    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
+    longest = max(map(len, prompts))
+    ids = torch.tensor([[pad] * (longest - len(p)) + p for p in prompts], device=model.device)
+    mask = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in prompts], device=model.device)
+    drawing: dict[str, Any] = {"do_sample": False}
+    if sampling.temperature > 0:
+        drawing = {
+            "do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0,
+            "num_return_sequences": sampling.samples,
+        }  # fmt: skip
+    was_training = model.training
+    model.eval()
+    with torch.random.fork_rng(), torch.no_grad():
+        torch.manual_seed(sampling.seed * 1_000_003 + places[0])
+        out = model.generate(
+            input_ids=ids, attention_mask=mask, max_new_tokens=sampling.max_new_tokens, use_cache=True,
+            eos_token_id=sorted(ends), pad_token_id=pad, **drawing,
+        )  # fmt: skip
+    model.train(was_training)
+    found = []
+    for row, tokens in enumerate(out[:, longest:].tolist()):
+        kept, finished = _until_terminator(tokens, ends)
+        text = tokenizer.decode(kept, skip_special_tokens=True).strip()
+        found.append(Response(places[row // sampling.samples], row % sampling.samples, text, kept, finished))
+    return found
+
+
+def _terminators(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> set[int]:
+    configured = model.generation_config.eos_token_id
+    listed = configured if isinstance(configured, list) else [configured]
+    return {int(end) for end in [*listed, tokenizer.eos_token_id] if end is not None}
+
+
+def _until_terminator(tokens: list[int], ends: set[int]) -> tuple[list[int], bool]:
+    """What was generated before the padding: up to and with the first terminator."""
+    for place, token in enumerate(tokens):
+        if token in ends:
+            return tokens[: place + 1], True
+    return tokens, False

@@ -1,0 +1,171 @@
+"""The same numbers as TRL: its own DPOTrainer computes the loss, the log-probs and the gradient, and ours agree to 1e-5.
+
+Ours start from the text again: ids joined here, plain ``log_softmax`` over whole sequences, ``preference_loss``.
+"""
+
+import copy
+
+import pytest
+import torch
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import WhitespaceSplit
+
+trl = pytest.importorskip("trl")
+
+from datasets import Dataset  # noqa: E402
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast  # noqa: E402
+
+from softpref.core import PairLogps, preference_loss  # noqa: E402
+
+# TRL 1.16 itself uses transformers' old names for activation checkpointing
+pytestmark = pytest.mark.filterwarnings("ignore:`\\w*gradient_checkpointing\\w*` is deprecated:FutureWarning")
+
+END = "</s>"
+SPECIAL = {"pad_token": "<pad>", "eos_token": END, "unk_token": "<unk>"}
+SENTENCES = "how are you today where is the cat fine thanks not so well it sleeps on a warm mat away"
+WORDS = [*SPECIAL.values(), *SENTENCES.split()]
+ROWS = [
+    {"prompt": "how are you today", "chosen": " fine thanks", "rejected": " not so well today thanks"},
+    {"prompt": "where is the cat", "chosen": " it sleeps on a warm mat", "rejected": " away"},
+    {"prompt": "where is the cat", "chosen": " away", "rejected": " it sleeps on a warm mat"},
+    {"prompt": "you", "chosen": " not", "rejected": " so"},
+]
+BETA = 0.7
+CLOSE = {"rtol": 1e-5, "atol": 1e-5}
+
+# TRL's loss_type is also our name for it; its IPO divides by the number of response tokens
+LOSSES = [("sigmoid", "sum"), ("hinge", "sum"), ("ipo", "mean")]
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    vocabulary = Tokenizer(WordLevel({word: i for i, word in enumerate(WORDS)}, SPECIAL["unk_token"]))
+    vocabulary.pre_tokenizer = WhitespaceSplit()
+    return PreTrainedTokenizerFast(tokenizer_object=vocabulary, **SPECIAL)
+
+
+@pytest.fixture(scope="module")
+def models():
+    """A tiny random Llama as reference and, as policy, the same with every weight moved by noise."""
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(WORDS),
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=64,
+        bos_token_id=None,
+        eos_token_id=WORDS.index(END),
+        pad_token_id=0,
+    )
+    reference = LlamaForCausalLM(config).eval()
+    policy = copy.deepcopy(reference)
+    with torch.no_grad():
+        for weight in policy.parameters():
+            weight.add_(0.5 * torch.randn_like(weight))
+    return policy, reference
+
+
+@pytest.fixture(scope="module")
+def make_trainer(tokenizer, models, tmp_path_factory):
+    def make(loss_type):
+        policy, reference = (copy.deepcopy(model) for model in models)
+        arguments = trl.DPOConfig(
+            output_dir=str(tmp_path_factory.mktemp("trl")),
+            loss_type=loss_type,
+            beta=BETA,
+            use_cpu=True,
+            bf16=False,
+            gradient_checkpointing=False,
+            report_to="none",
+            max_length=None,
+        )
+        return trl.DPOTrainer(
+            policy, reference, args=arguments, train_dataset=Dataset.from_list(ROWS), processing_class=tokenizer
+        )
+
+    return make
+
+
+def response_logps(model, tokenizer, prompt, response):
+    """Sum of log-probs of the response's tokens with its end token, and their number; one row, no padding."""
+    prompt_ids = tokenizer(prompt)["input_ids"]
+    response_ids = [*tokenizer(response)["input_ids"], tokenizer.eos_token_id]
+    ids = torch.tensor([prompt_ids + response_ids])
+    logps = model(input_ids=ids).logits[0, :-1].float().log_softmax(-1)
+    per_token = logps.gather(-1, ids[0, 1:, None])[:, 0]
+    return per_token[len(prompt_ids) - 1 :].sum(), float(len(response_ids))
+
+
+def our_pair(policy, reference, tokenizer, rows):
+    columns = [
+        [response_logps(model, tokenizer, row["prompt"], row[side]) for row in rows]
+        for model in (policy, reference)
+        for side in ("chosen", "rejected")
+    ]
+    sums = [torch.stack([total for total, _ in column]) for column in columns]
+    lengths = [torch.tensor([length for _, length in column]) for column in columns[:2]]
+    return PairLogps(sums[0], sums[1], sums[2].detach(), sums[3].detach(), *lengths)
+
+
+def batch_of(trainer, rows):
+    """The rows as TRL's own data set and collator hand them to its trainer."""
+    return trainer.data_collator([trainer.train_dataset[i] for i in rows])
+
+
+def logged(trainer, key):
+    mode = "train" if trainer.model.training else "eval"
+    return trainer._metrics[mode][key][-1]
+
+
+@pytest.mark.parametrize(("loss_type", "reduction"), LOSSES)
+def test_each_pair_s_loss_and_log_probs_are_trl_s(loss_type, reduction, make_trainer, models, tokenizer):
+    """Batches of one row, so that TRL's mean over the batch is the row's loss and its logged log-probs are the row's."""
+    trainer = make_trainer(loss_type)
+    with torch.no_grad():
+        pair = our_pair(*models, tokenizer, ROWS)
+        ours = preference_loss(loss_type, pair, beta=BETA, reduction=reduction)
+    for row in range(len(ROWS)):
+        with torch.no_grad():
+            theirs = trainer.compute_loss(trainer.model, batch_of(trainer, [row]))
+        torch.testing.assert_close(theirs, ours[row], **CLOSE)
+        assert logged(trainer, "logps/chosen") == pytest.approx(pair.chosen[row].item(), abs=1e-5)
+        assert logged(trainer, "logps/rejected") == pytest.approx(pair.rejected[row].item(), abs=1e-5)
+        assert logged(trainer, "rewards/margins") == pytest.approx(BETA * pair.margin[row].item(), abs=1e-5)
+
+
+def test_the_reference_s_log_probs_are_trl_s(make_trainer, models, tokenizer):
+    """All rows at once, padded by TRL's collator."""
+    trainer = make_trainer("sigmoid")
+    chosen, rejected = trainer.compute_ref_log_probs(trainer.ref_model, batch_of(trainer, range(len(ROWS))))
+    pair = our_pair(*models, tokenizer, ROWS)
+    torch.testing.assert_close(chosen, pair.ref_chosen, **CLOSE)
+    torch.testing.assert_close(rejected, pair.ref_rejected, **CLOSE)
+
+
+@pytest.mark.parametrize(("loss_type", "reduction"), LOSSES)
+def test_a_batch_s_gradient_is_trl_s(loss_type, reduction, make_trainer, models, tokenizer):
+    """The mean over four padded pairs, through every weight of the policy."""
+    trainer = make_trainer(loss_type)
+    theirs = trainer.compute_loss(trainer.model, batch_of(trainer, range(len(ROWS))))
+    theirs.backward()
+    policy = copy.deepcopy(models[0])
+    pair = our_pair(policy, models[1], tokenizer, ROWS)
+    ours = preference_loss(loss_type, pair, beta=BETA, reduction=reduction).mean()
+    ours.backward()
+    torch.testing.assert_close(theirs, ours, **CLOSE)
+    slopes = {name: weight.grad for name, weight in policy.named_parameters()}
+    for name, weight in trainer.model.named_parameters():
+        torch.testing.assert_close(weight.grad, slopes[name], **CLOSE)
+    assert max(slope.abs().max().item() for slope in slopes.values()) > 0.01
+
+
+def test_the_example_can_tell_the_losses_apart(models, tokenizer):
+    """Margins of both signs, on both sides of hinge's corner, from responses of unequal length."""
+    pair = our_pair(*models, tokenizer, ROWS)
+    assert pair.chosen_length.tolist() == [3, 7, 2, 2]
+    assert pair.rejected_length.tolist() == [6, 2, 7, 2]
+    assert pair.margin.min() < -0.1
+    assert pair.margin.max() > 1 / BETA + 0.1
