@@ -19,7 +19,7 @@ from softpref.core import PairLogps
 ALPHA, GAMMA = 2.0, 0.1
 EIGHT = ("dpo", "cdpo", "gdpo", "ipo", "cipo", "gipo", "ropo", "gropo")
 
-many = settings(deadline=None, max_examples=30)
+many = settings(deadline=None, max_examples=50)
 
 
 def log_s(x):

@@ -353,7 +353,7 @@ def _without_identical(
     if options.identical == "error":
         for draft in drafts:
             if draft.pair.chosen == draft.pair.rejected:
-                mend = "drop the row, or set identical to 'drop' to have such rows dropped and counted"
+                mend = "drop the row, or have such rows dropped and counted (--reading.identical drop)"
                 table.faults.append(Fault(draft.pair.row, f"{sides[0]}, {sides[1]}", "are the same text", mend))
     return distinct
 

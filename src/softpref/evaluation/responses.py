@@ -30,9 +30,8 @@ def generated(
     """
     settings = {"model": model, "sampling": sampling.as_dict(), "prompts": len(prompts)}
     done = _already(file, settings)
-    missing = [i for i in range(len(prompts)) if (i, 0) not in done]
-    if missing:
-        _generate_missing(model, prompts, missing, sampling, file, done, on_batch)
+    if len(done) < len(prompts) * sampling.samples:
+        _generate_missing(model, prompts, sampling, file, done, on_batch)
     return [done[i, k] for i in range(len(prompts)) for k in range(sampling.samples)]
 
 
@@ -46,11 +45,12 @@ def _already(file: Path, settings: dict[str, Any]) -> dict[tuple[int, int], Resp
     if made_with != settings:
         raise OptionError(f"{file}: was made with other settings ({made_with}); give another output folder")
     found = {}
-    for line in file.read_text(encoding="utf-8").splitlines():
-        try:
-            response = Response(**json.loads(line))
-        except ValueError:
-            continue  # the last line of a run that was killed while writing it
+    text = file.read_text(encoding="utf-8")
+    whole = text[: text.rfind("\n") + 1]
+    if whole != text:  # the run was killed while it wrote the last line
+        file.write_text(whole, encoding="utf-8")
+    for line in whole.splitlines():
+        response = Response(**json.loads(line))
         found[response.prompt, response.sample] = response
     return found
 
@@ -58,7 +58,6 @@ def _already(file: Path, settings: dict[str, Any]) -> dict[tuple[int, int], Resp
 def _generate_missing(
     model: str,
     prompts: Sequence[Text],
-    missing: list[int],
     sampling: Sampling,
     file: Path,
     done: dict[tuple[int, int], Response],
@@ -73,13 +72,12 @@ def _generate_missing(
     if torch.accelerator.is_available():
         policy = policy.to(torch.accelerator.current_accelerator())
     with file.open("a", encoding="utf-8") as out:
-        for batch in generate(policy, tokenizer, [prompts[i] for i in missing], sampling):
-            placed = [Response(missing[r.prompt], r.sample, r.text, r.tokens, r.finished) for r in batch]
-            out.write("\n" + "\n".join(json.dumps(asdict(r), ensure_ascii=False) for r in placed))
+        for batch in generate(policy, tokenizer, prompts, sampling, done={place for place, _ in done}):
+            out.write("".join(json.dumps(asdict(r), ensure_ascii=False) + "\n" for r in batch))
             out.flush()
-            done.update({(r.prompt, r.sample): r for r in placed})
+            done.update({(r.prompt, r.sample): r for r in batch})
             if on_batch is not None:
-                on_batch(len(placed))
+                on_batch(len(batch))
 
 
 def from_column(rows: Sequence[dict[str, Any]], column: str, name: str) -> list[Text]:

@@ -108,12 +108,12 @@ def _edited(steps: Iterable[str], edits: Sequence[Edit]) -> list[str]:
     return first + [replaced.get(step, step) for step in steps if step not in dropped] + last
 
 
-def split(all_tasks: Iterable[Task], rng: np.random.Generator, held_out: float = 0.2) -> Splits:
+def split(all_tasks: Sequence[Task], rng: np.random.Generator, held_out: float = 0.2) -> Splits:
     """Hold out a share of the combinations, half to choose by and half to report on; every part occurs in train."""
-    all_tasks = list(all_tasks)
     order = [all_tasks[i] for i in rng.permutation(len(all_tasks))]
     seen: set[str] = set()
-    teachers, others = [], []
+    teachers: list[Task] = []
+    others: list[Task] = []
     for task in order:
         (others if seen.issuperset(task.parts) else teachers).append(task)
         seen.update(task.parts)
@@ -125,7 +125,7 @@ def split(all_tasks: Iterable[Task], rng: np.random.Generator, held_out: float =
 
 
 def write_plan(steps: Iterable[str]) -> str:
-    """``["boil the water", "warm the pot"]`` becomes ``boil the water. warm the pot.``"""
+    """One line, each step ended by a full stop: ``boil the water. warm the pot.`` for those two steps."""
     return " ".join(f"{step}." for step in steps)
 
 

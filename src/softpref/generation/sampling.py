@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -64,11 +64,16 @@ class Response:
 
 
 def generate(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Text], sampling: Sampling
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[Text],
+    sampling: Sampling,
+    done: Container[int] = frozenset(),
 ) -> Iterator[list[Response]]:
     """Batches of responses, as each batch is finished; longest prompts first, so that memory trouble shows at once.
 
-    A batch is seeded by its first prompt's place, so that a resumed run of the same list gives the same text.
+    ``done`` holds the places of prompts that have their responses; a batch of which all are done is passed over. Batches are
+    cut and seeded alike whatever is done, so a resumed run gives the text that an unbroken one would have given.
     """
     encoder = PromptEncoder(tokenizer)
     encoded = [encoder.prompt(prompt) for prompt in prompts]
@@ -76,6 +81,8 @@ def generate(
     per_batch = max(1, sampling.batch_size // sampling.samples)
     for start in range(0, len(order), per_batch):
         places = order[start : start + per_batch]
+        if all(place in done for place in places):
+            continue
         yield _one_batch(model, tokenizer, places, [encoded[i] for i in places], sampling)
 
 
