@@ -10,7 +10,7 @@ from paper_table import EIGHT, beta_of, pair_of, tensor
 import softpref
 import softpref.core
 from softpref.core import ALIASES, LOSSES, TREATMENTS, preference_loss
-from softpref.core.treatments import resolve
+from softpref.core.treatments import has_beta, resolve
 from softpref.errors import InputError, OptionError
 
 PUBLISHED = {
@@ -118,6 +118,17 @@ def test_beta_is_above_nought(beta):
 def test_a_beta_for_sft_is_an_error():
     with pytest.raises(OptionError, match="sft has no beta"):
         resolve("sft", beta=0.1)
+
+
+@pytest.mark.parametrize("name", [*LOSSES, *ALIASES])
+def test_has_beta_says_what_resolve_does(name):
+    """True where a beta is required, False where it is refused."""
+    with pytest.raises(OptionError, match="needs a beta" if has_beta(name) else "has no beta"):
+        resolve(name, **({} if has_beta(name) else {"beta": 0.1}))
+
+
+def test_has_beta_leaves_an_unknown_name_to_resolve():
+    assert has_beta("no_such_loss")
 
 
 @pytest.mark.parametrize("scale_target", [True, False])

@@ -277,4 +277,4 @@ def test_the_gaps_of_the_pairs_spread():
     rows = pairs(TASKS, rng(), 3000)
     gaps = np.abs([gold(row["prompt"], row["response_1"]) - gold(row["prompt"], row["response_2"]) for row in rows])
     assert np.mean(gaps == 0) < 0.15
-    assert 0.1 < np.quantile(gaps, 0.25) + 0.1 < np.quantile(gaps, 0.75) < 0.5
+    assert np.quantile(gaps, 0.25) < 0.1 < 0.2 < np.quantile(gaps, 0.75) < 0.5

@@ -29,7 +29,7 @@ from softpref.errors import InputError
 AUTHORS: Mapping[str, float] = {"careless": 0.1, "ordinary": 0.35, "careful": 0.7}
 # Slips nobody has a habit of: two neighbours swapped, a step repeated, a step of another plan. The probability of each
 # for an author without any care; a careful one makes fewer.
-SLIP = 0.25
+SLIP = 0.15
 
 TOKEN = re.compile(r"\w+|[^\w\s]")
 Edit = Mapping[str, str]

@@ -75,7 +75,10 @@ class Judge(Protocol):
     identity are never mixed with another's. ``answer`` yields one answer per question as soon as it has it, in any order.
     """
 
-    identity: str
+    @property
+    def identity(self) -> str:
+        """Model, prompt and its version, and every setting that could change an answer."""
+        ...
 
     def answer(self, questions: Iterable[Question]) -> Iterator[Answer]:
         """Answers or failures, one per question, in any order."""

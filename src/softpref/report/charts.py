@@ -22,7 +22,7 @@ WIDTH, HEIGHT = 5.4, 3.1
 
 def svg(draw: Callable[[Axes], None], title: str, size: tuple[float, float] = (WIDTH, HEIGHT)) -> str:
     """The drawing as an inline SVG element without fixed colours for ground and text, with ``title`` for screen readers."""
-    style = {"svg.fonttype": "none", "svg.hashsalt": "softpref", "font.size": 9, "axes.spines.top": False,
+    style: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": "softpref", "font.size": 9, "axes.spines.top": False,
              "axes.spines.right": False, "axes.edgecolor": INK, "axes.labelcolor": INK, "xtick.color": INK,
              "ytick.color": INK, "text.color": INK}  # fmt: skip
     with mpl.rc_context(style):

@@ -8,7 +8,7 @@ import shlex
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
 from importlib.metadata import version
@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from transformers import TrainerCallback, TrainingArguments
+from transformers import PrinterCallback, TrainerCallback, TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
 
 from softpref.data.files import write_json
@@ -57,6 +57,19 @@ class MetricsFile(TrainerCallback):
                 file.write(json.dumps({"step": state.global_step, **(logs or {})}) + "\n")
 
 
+class LogTo(TrainerCallback):
+    """Hands every log line to a function, with its step."""
+
+    def __init__(self, take: Callable[[Mapping[str, float]], None]) -> None:
+        self.take = take
+
+    def on_log(
+        self, args: Any, state: Any, control: Any, logs: Mapping[str, float] | None = None, **kwargs: Any
+    ) -> None:
+        """Pass one line on."""
+        self.take({"step": state.global_step, "of": state.max_steps, **(logs or {})})
+
+
 class StopOnInterrupt(TrainerCallback):
     """Ctrl-C ends the run after the update under way, with a checkpoint. A second one ends it at once."""
 
@@ -75,8 +88,10 @@ class StopOnInterrupt(TrainerCallback):
             control.should_save = control.should_training_stop = True
 
 
-def train(recipe: TrainRecipe) -> Path:
+def train(recipe: TrainRecipe, on_log: Callable[[Mapping[str, float]], None] | None = None) -> Path:
     """Run the recipe; the folder of the run is returned.
+
+    With ``on_log`` every log line goes there, and no progress bar is drawn.
 
     Leaves ``recipe.yaml`` (resolved; it reruns the run), ``metrics.jsonl``, ``run.json`` (data and reference identity,
     counts, versions, command), checkpoints, and the trained model with its tokenizer.
@@ -85,7 +100,7 @@ def train(recipe: TrainRecipe) -> Path:
         InputError: data or options are wrong, before anything is trained.
         InterruptedRunError: Ctrl-C; a checkpoint lies in the folder.
     """
-    config = trainer_config(recipe)
+    config = trainer_config(recipe, quiet=on_log is not None)
     folder = Path(recipe.output_dir)
     checkpoint = _checkpoint(recipe, folder)
     rows = read_training_rows(recipe.data, recipe.reading)
@@ -102,6 +117,9 @@ def train(recipe: TrainRecipe) -> Path:
         peft_config=_peft_config(recipe.peft),
         callbacks=[MetricsFile(folder / METRICS_FILE), stopper],
     )
+    if on_log is not None:
+        trainer.remove_callback(PrinterCallback)
+        trainer.add_callback(LogTo(on_log))
     folder.mkdir(parents=True, exist_ok=True)
     save_recipe(recipe, folder / RECIPE_FILE)
     record = _record(recipe, trainer, rows)
@@ -120,7 +138,7 @@ def train(recipe: TrainRecipe) -> Path:
     return folder
 
 
-def trainer_config(recipe: TrainRecipe) -> SoftPreferenceConfig:
+def trainer_config(recipe: TrainRecipe, quiet: bool = False) -> SoftPreferenceConfig:
     """The trainer's arguments. Raises OptionError for a key under ``train`` that does not exist, or is a recipe's own."""
     shared = {name: getattr(recipe, name) for name in SHARED_FIELDS}
     known = {f.name for f in fields(TrainingArguments) if f.init}
@@ -130,7 +148,7 @@ def trainer_config(recipe: TrainRecipe) -> SoftPreferenceConfig:
         if key not in known:
             raise OptionError(f"train.{key} is no field of transformers.TrainingArguments{nearest(key, known)}")
     try:
-        return SoftPreferenceConfig(**{"report_to": "none", **recipe.train, **shared})
+        return SoftPreferenceConfig(**{"report_to": "none", "disable_tqdm": quiet, **recipe.train, **shared})
     except (TypeError, ValueError) as error:
         raise OptionError(f"train: {error}") from error
 
@@ -173,6 +191,7 @@ def _record(recipe: TrainRecipe, trainer: SoftPreferenceTrainer, rows: Any) -> d
             "fingerprint": fingerprint(rows),
             "reading": rows.reading.as_dict() if isinstance(rows, PairSet) else {"rows": len(rows)},
             "tokens": trainer.train_dataset.counts.as_dict(),
+            "labelling": _labelling(recipe.data),
             "labels": label_summary(rows) if isinstance(rows, PairSet) and rows.labelled else None,
         },
         "model": {"start": recipe.model, "identity": trainer.policy_identity},
@@ -181,6 +200,12 @@ def _record(recipe: TrainRecipe, trainer: SoftPreferenceTrainer, rows: Any) -> d
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "versions": {"python": platform.python_version(), **_versions()},
     }
+
+
+def _labelling(data: str) -> Any:
+    """What labelling said of this file, where it lies beside it."""
+    beside = Path(data).with_suffix(".labels.json")
+    return json.loads(beside.read_text(encoding="utf-8")) if beside.is_file() else None
 
 
 def _versions() -> dict[str, str]:

@@ -1,0 +1,338 @@
+"""The whole way once, on PlanWorld: imperfect plans, a faulty judge's soft labels, three losses, and what came of them.
+
+Constants of the world are fixed from the SFT model and the labels alone; learning rate and number of updates were chosen
+on seeds that the demo never uses. Both are written down in docs/demo.md with the commands.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from softpref.core import calibration, soft_labels
+from softpref.core.statistics import Estimate, cluster_bootstrap, tie_aware_accuracy
+from softpref.data.files import atomic_write, write_json
+from softpref.data.formats import read_pairs, write_rows
+from softpref.data.pairs import text_of
+from softpref.errors import OptionError
+from softpref.evaluation.evaluate import EVALUATION_FILE, Side, compare, evaluate
+from softpref.evaluation.over_optimisation import reward_at_kl, sample_log_ratios
+from softpref.evaluation.responses import generated
+from softpref.experiments import plan_world
+from softpref.experiments.small_model import save, small_llama, word_tokenizer
+from softpref.generation.sampling import Response, Sampling
+from softpref.judges.base import Comparison, judge_comparisons
+from softpref.judges.labelling import label_pairs
+from softpref.judges.simulated import SimulatedJudge
+from softpref.judges.store import JudgementStore
+from softpref.report.collect import read_run
+from softpref.report.page import render
+from softpref.training.recipe import TrainRecipe
+
+# The paper's betas for Plasma Plan (arXiv 2409.06691, §5).
+METHODS: dict[str, float] = {"dpo": 0.1, "cdpo": 0.1, "gdpo": 0.3}
+
+# True log-odds per unit of gold: a pair half a plan apart is preferred with probability s(4) = 0.98.
+SCALE = 8.0
+
+
+@dataclass(frozen=True)
+class DemoSettings:
+    """Sizes of the demo. The world, its judge and the model are the same at every size."""
+
+    seed: int = 1
+    sft_rows: int = 10_000
+    pairs: int = 2400
+    updates: int = 75
+    learning_rate: float = 1e-4
+    checkpoints: int = 5
+    samples: int = 4
+    best_of: int = 4
+
+
+Say = Callable[[str], None]
+
+
+def simulated_judge(seed: int = 0) -> SimulatedJudge:
+    """PlanWorld's judge: favours what it sees first, is surer than it should be, errs, and now and then fails."""
+    return SimulatedJudge(
+        "plan_world_v1", plan_gold, SCALE, temperature=0.7, position_bias=0.4, noise=0.8, failure_rate=0.03, seed=seed
+    )
+
+
+def plan_gold(prompt: Any, response: Any) -> float:
+    """Gold of a response to a prompt of the world."""
+    return plan_world.gold(text_of(prompt), text_of(response))
+
+
+def run_demo(output: str | Path, settings: DemoSettings | None = None, say: Say = print) -> tuple[Path, dict[str, Any]]:
+    """Run everything; the path of the report and the table of results are returned.
+
+    What is finished is not done again on a second call.
+    """
+    demo = _Demo(Path(output), settings or DemoSettings(), say)
+    demo.make_data()
+    demo.train_sft()
+    demo.label()
+    for method in METHODS:
+        demo.train_method(method)
+    for name in ("sft", *METHODS):
+        demo.evaluate_run(name)
+    table = demo.table()
+    return demo.report(table), table
+
+
+@dataclass
+class _Demo:
+    folder: Path
+    settings: DemoSettings
+    say: Say
+    started: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.started = time.perf_counter()
+        self.data = self.folder / "data"
+        self.judge = simulated_judge(self.settings.seed)
+        rng = np.random.default_rng([self.settings.seed, 0])
+        self.splits = plan_world.split(plan_world.tasks(), rng)
+        self._check_same_settings()
+
+    def _check_same_settings(self) -> None:
+        file = self.folder / "settings.json"
+        if file.is_file() and json.loads(file.read_text()) != asdict(self.settings):
+            raise OptionError(f"{self.folder} holds a demo with other settings: give another output")
+        write_json(file, asdict(self.settings))
+
+    def stage(self, text: str) -> None:
+        """Say what begins."""
+        self.say(f"[{time.perf_counter() - self.started:5.0f} s] {text}")
+
+    # --- data and labels --------------------------------------------------------------------------------------------
+
+    def make_data(self) -> None:
+        """Drafts to imitate, unlabelled pairs, and the prompts of held-out tasks."""
+        s, train = self.settings, self.splits.train
+        self.stage(f"writing {s.sft_rows} drafts and {s.pairs} pairs of plans for {len(train)} tasks")
+        write_rows(self.data / "sft.jsonl", plan_world.sft_rows(train, np.random.default_rng([s.seed, 1]), s.sft_rows))
+        write_rows(self.data / "unlabelled.jsonl", plan_world.pairs(train, np.random.default_rng([s.seed, 2]), s.pairs))
+        write_rows(self.data / "test.jsonl", [{"prompt": task.prompt} for task in self.splits.test])
+
+    def label(self) -> None:
+        """Soft labels from the simulated judge, both orders; and how they compare with the truth."""
+        self.stage(f"asking the simulated judge about {self.settings.pairs} pairs, both orders")
+        pairs = read_pairs(self.data / "unlabelled.jsonl")
+        labelling = label_pairs(pairs, self.judge, self.data / "pairs.jsonl")
+        labelled = read_pairs(self.data / "pairs.jsonl")
+        gaps = np.array([plan_gold(p.prompt, p.chosen) - plan_gold(p.prompt, p.rejected) for p in labelled])
+        p, truth = np.array([pair.soft_label for pair in labelled]), soft_labels.from_scores(gaps, 0.0, SCALE)
+        log_odds = np.log(p) - np.log1p(-p)
+        against_gold = {
+            "accuracy against gold": tie_aware_accuracy(gaps, p),
+            "Brier score against the true p": calibration.brier(p, truth),
+            "temperature that would mend the labels": calibration.fit_temperature(log_odds, truth),
+        }
+        write_json(self.data / "pairs.labels.json", {**labelling.as_dict(), "gold": against_gold})
+        self.say(f"          coverage {labelling.coverage:.1%}, position bias {labelling.position_bias:+.2f}, "
+                 + ", ".join(f"{name} {value:.3f}" for name, value in against_gold.items()))  # fmt: skip
+
+    # --- training ---------------------------------------------------------------------------------------------------
+
+    def train_sft(self) -> None:
+        """A small language model from scratch, on imperfect plans."""
+        s, init = self.settings, self.folder / "init"
+        tokenizer = word_tokenizer(plan_world.vocabulary())
+        model = small_llama(tokenizer, hidden=128, layers=3, heads=4, context=128, seed=s.seed)
+        save(model, tokenizer, init)
+        self.stage(f"SFT from scratch: {sum(p.numel() for p in model.parameters()) / 1e6:.2f}M parameters")
+        train = {
+            "per_device_train_batch_size": 16, "num_train_epochs": 1, "learning_rate": 3e-3, "warmup_steps": 20,
+            "adam_beta2": 0.98, "weight_decay": 0.01, "save_strategy": "no", "logging_steps": 25,
+        }  # fmt: skip
+        self._train("sft", TrainRecipe(str(init), str(self.data / "sft.jsonl"), "", loss_type="sft", train=train))
+
+    def train_method(self, method: str) -> None:
+        """One preference run from the SFT model, with checkpoints along the way."""
+        s, beta = self.settings, METHODS[method]
+        self.stage(f"{method}, beta {beta}")
+        train = {
+            "per_device_train_batch_size": 32, "max_steps": s.updates, "learning_rate": s.learning_rate,
+            "warmup_steps": 5, "lr_scheduler_type": "constant_with_warmup", "save_only_model": True,
+            "save_strategy": "steps", "save_steps": s.updates // s.checkpoints, "logging_steps": 5,
+        }  # fmt: skip
+        sft, data = str(self.folder / "sft"), str(self.data / "pairs.jsonl")
+        self._train(method, TrainRecipe(sft, data, "", loss_type=method, beta=beta, train=train))
+
+    def _train(self, name: str, recipe: TrainRecipe) -> None:
+        from softpref.training.run import train
+
+        recipe.output_dir, recipe.seed = str(self.folder / name), self.settings.seed
+        if self._is_finished(name):
+            self.say("          done already")
+            return
+        recipe.resume = (self.folder / name).is_dir()
+        train(recipe, on_log=self._log_line)
+
+    def _is_finished(self, name: str) -> bool:
+        file = self.folder / name / "run.json"
+        return file.is_file() and "finished" in json.loads(file.read_text())
+
+    def _log_line(self, line: Any) -> None:
+        if "loss" in line and (line["step"] % 100 == 0 or (line["of"] < 200 and line["step"] % 25 == 0)):
+            margin = f"   margin {line['margin']:+.2f} nats" if "margin" in line else ""
+            self.say(f"          update {line['step']:>4} of {line['of']}   loss {line['loss']:.3f}{margin}")
+
+    # --- evaluation -------------------------------------------------------------------------------------------------
+
+    def evaluate_run(self, name: str) -> None:
+        """Greedy and sampled, by the judge against the SFT model and by gold; and gold against KL along training."""
+        self.stage(f"evaluating {name} on {len(self.splits.test)} held-out tasks")
+        self._evaluate(name, "greedy", Sampling(max_new_tokens=90, batch_size=256))
+        self._evaluate(name, "sampled", self._sampling())
+        if name != "sft":
+            self._frontier(name)
+
+    def _sampling(self) -> Sampling:
+        return Sampling(temperature=1.0, samples=self.settings.samples, max_new_tokens=90, batch_size=512)
+
+    def _evaluate(self, name: str, decoding: str, sampling: Sampling) -> None:
+        folder = self.folder / name / "evaluations" / decoding
+        sft = str(self.folder / "sft")
+        result = evaluate(str(self.folder / name), sft, self.data / "test.jsonl", self.judge, folder, sampling)
+        prompts, responses = self._responses(self.folder / name, folder / "responses.jsonl", sampling)
+        reward = {"name": "gold", **self._gold(prompts, [r.text for r in responses]).as_dict()}
+        kl: dict[str, Any] = {}
+        if decoding == "sampled":
+            ratios = sample_log_ratios(str(self.folder / name), sft, prompts, responses)
+            clusters = [r.prompt for r in responses]
+            kl = {"kl": cluster_bootstrap(np.mean, ratios, clusters=clusters).as_dict()}
+        write_json(folder / EVALUATION_FILE, {**result, "reward": reward, **kl})
+
+    def _responses(self, model: Path, file: Path, sampling: Sampling) -> tuple[list[Any], list[Response]]:
+        prompts = [task.prompt for task in self.splits.test]
+        return prompts, generated(str(model), prompts, sampling, file)
+
+    def _gold(self, prompts: Sequence[str], responses: Sequence[str]) -> Estimate:
+        each = len(responses) // len(prompts)
+        repeated = [prompt for prompt in prompts for _ in range(each)]
+        scores = [plan_world.gold(prompt, text) for prompt, text in zip(repeated, responses, strict=True)]
+        return cluster_bootstrap(np.mean, scores, clusters=repeated)
+
+    def _frontier(self, name: str) -> None:
+        """Gold and KL of every checkpoint, sampled at temperature 1."""
+        run, sft = self.folder / name, self.folder / "sft"
+        steps = sorted(int(found.name.rpartition("-")[2]) for found in run.glob("checkpoint-*"))
+        prompts, start = self._responses(sft, sft / "evaluations" / "sampled" / "responses.jsonl", self._sampling())
+        points = [self._point(0, 0.0, prompts, start)]
+        for step in steps:
+            checkpoint = run / f"checkpoint-{step}"
+            _, found = self._responses(checkpoint, run / "frontier" / f"{step}.jsonl", self._sampling())
+            kl = float(sample_log_ratios(str(checkpoint), str(sft), prompts, found).mean())
+            points.append(self._point(step, kl, prompts, found))
+        write_json(run / "frontier.json", {"reward": "gold", "points": points})
+
+    def _point(self, step: int, kl: float, prompts: Sequence[str], responses: Sequence[Response]) -> dict[str, Any]:
+        scores = [plan_world.gold(prompts[r.prompt], r.text) for r in responses]
+        estimate = cluster_bootstrap(np.mean, scores, clusters=[r.prompt for r in responses])
+        return {
+            "step": step, "kl": kl, "reward": estimate.value, "low": estimate.low, "high": estimate.high, "rewards": scores,
+        }  # fmt: skip
+
+    # --- what came of it --------------------------------------------------------------------------------------------
+
+    def best_of(self) -> tuple[Estimate, dict[str, Any]]:
+        """The plain baseline: of several samples of the SFT model, the one that the judge likes best."""
+        self.stage(f"best of {self.settings.best_of} samples of the SFT model, chosen by the judge")
+        folder = self.folder / "sft" / "best_of"
+        sampling = Sampling(
+            temperature=1.0,
+            samples=self.settings.best_of,
+            max_new_tokens=90,
+            batch_size=512,
+            seed=self.settings.seed + 1,
+        )
+        prompts, found = self._responses(self.folder / "sft", folder / "candidates.jsonl", sampling)
+        n = sampling.samples
+        groups = [[r.text for r in found[i * n : (i + 1) * n]] for i in range(len(prompts))]
+        best = [group[i] for group, i in zip(groups, self._favourites(prompts, groups, folder), strict=True)]
+        greedy = Sampling(max_new_tokens=90, batch_size=256)
+        _, sft = self._responses(self.folder / "sft", self.folder / "sft/evaluations/greedy/responses.jsonl", greedy)
+        sides = Side(f"best of {n}", best), Side("sft", [r.text for r in sft])
+        return self._gold(prompts, best), compare(*sides, prompts, self.judge, folder)["win_rates"]
+
+    def _favourites(self, prompts: Sequence[str], groups: Sequence[Sequence[str]], folder: Path) -> list[int]:
+        """Place of the candidate with the highest mean p against the others of its group."""
+        duels = [
+            (g, i, j) for g, group in enumerate(groups) for i in range(len(group)) for j in range(i + 1, len(group))
+        ]
+        comparisons = [Comparison(f"{g}-{i}-{j}", prompts[g], groups[g][i], groups[g][j]) for g, i, j in duels]
+        with JudgementStore(folder / "judgements.sqlite") as store:
+            judged = judge_comparisons(self.judge, comparisons, store)
+        wins = np.zeros((len(groups), max(map(len, groups))))
+        for (g, i, j), judgement in zip(duels, judged, strict=True):
+            if judgement.p is not None:
+                wins[g, i] += judgement.p - 0.5
+                wins[g, j] -= judgement.p - 0.5
+        return [int(i) for i in wins.argmax(axis=1)]
+
+    def table(self) -> dict[str, Any]:
+        """The result in rows: what the demo prints and the report repeats."""
+        gold, rates = self.best_of()
+        kl, at_equal_kl = self._at_equal_kl()
+        head = [
+            "",
+            "gold, greedy",
+            "gold, sampled",
+            "win rate, greedy",
+            "win rate, sampled",
+            "KL, nats",
+            f"gold at KL {kl:.2f}",
+        ]
+        rows = []
+        for name in ("sft", *METHODS):
+            run = read_run(self.folder / name)
+            figures = {e.name: e.figures for e in run.evaluations}
+            greedy, sampled = figures["greedy"], figures["sampled"]
+            won = ["", ""] if name == "sft" else [_figure(f["win_rates"]["percentage"]) for f in (greedy, sampled)]
+            moved = f"{sampled['kl']['value']:.2f}" if name != "sft" else "0"
+            equal = _figure(at_equal_kl[name].as_dict()) if name in at_equal_kl else ""
+            rows.append([name, _figure(greedy["reward"]), _figure(sampled["reward"]), *won, moved, equal])
+        n = self.settings.best_of
+        bound = np.log(n) - (n - 1) / n
+        best = [f"best of {n}", _figure(gold.as_dict()), "", _figure(rates["percentage"]), "", f"≤ {bound:.2f}", ""]
+        return {"caption": "Result", "head": head, "rows": [*rows, best]}
+
+    def _at_equal_kl(self) -> tuple[float, dict[str, Estimate]]:
+        """Gold of every method where it is as far from the reference as the one that went least far."""
+        runs = {name: read_run(self.folder / name).frontier["points"] for name in METHODS}  # type: ignore[index]
+        common = min(max(point["kl"] for point in points) for points in runs.values())
+        clusters = [i for i in range(len(self.splits.test)) for _ in range(self.settings.samples)]
+        return common, {
+            name: reward_at_kl([p["kl"] for p in points], np.array([p["rewards"] for p in points]), clusters, common)
+            for name, points in runs.items()
+        }
+
+    def report(self, table: dict[str, Any]) -> Path:
+        """The page."""
+        file = self.folder / "report.html"
+        runs = [read_run(self.folder / name) for name in ("sft", *METHODS)]
+        summary = (
+            "PlanWorld: a small language model, trained from scratch on imperfect plans, learns from the soft labels of a "
+            "simulated judge with a position bias, a wrong temperature, noise and failures. Gold is the truth that it "
+            "sees through those faults. Held-out tasks combine parts that training has seen apart. One seed: differences "
+            "smaller than the intervals mean nothing."
+        )
+        text = render(runs, "softpref demo", {"summary": summary, "table": table})
+        with atomic_write(file) as out:
+            out.write(text)
+        self.stage("done")
+        return file
+
+
+def _figure(estimate: Any) -> str:
+    return f"{estimate['value']:.3f} [{estimate['low']:.3f}, {estimate['high']:.3f}]"
