@@ -3,8 +3,37 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
-WORDS = "make tea for two boil the water warm pot add leaves pour wait serve . , : ? yes no a b c d".split()
+# two pytest workers on two cores, each with two threads, wait for one another most of the time
+torch.set_num_threads(1)
+
+WORDS = [
+    "make",
+    "tea",
+    "for",
+    "two",
+    "boil",
+    "the",
+    "water",
+    "warm",
+    "pot",
+    "add",
+    "leaves",
+    "pour",
+    "wait",
+    "serve",
+    ".",
+    ",",
+    ":",
+    "?",
+    "yes",
+    "no",
+    "a",
+    "b",
+    "c",
+    "d",
+]
 
 
 @pytest.fixture(scope="session")

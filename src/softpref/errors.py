@@ -71,5 +71,6 @@ class NonFiniteError(SoftprefError):
 def nearest(name: str, known: Iterable[str]) -> str:
     """A hint for a misspelt name: ``; did you mean 'beta'?`` or, with nothing near, the list of what is known."""
     known = sorted(known)
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean '{close[0]}'?" if close else f"; known: {', '.join(known)}"
+    folded = {one.casefold(): one for one in known}
+    close = difflib.get_close_matches(name.casefold(), folded, n=1)
+    return f"; did you mean '{folded[close[0]]}'?" if close else f"; known: {', '.join(known)}"

@@ -154,9 +154,19 @@ def test_scaling_the_target_is_the_default(scale_target):
     assert torch.equal(ours, preference_loss("gipo", pair_of(PAIR), LABELS, beta=0.3))
 
 
-def test_an_unknown_reduction_is_an_error():
-    with pytest.raises((ValueError, OptionError), match="'sum' or 'mean'"):
-        preference_loss("dpo", pair_of(PAIR), beta=0.1, reduction="average")
+@pytest.mark.parametrize("reduction", ["average", ""])
+def test_an_unknown_reduction_is_an_error_before_anything_is_computed(reduction):
+    """An option of the recipe, so exit code 2 when the recipe is read and not a crash on the first batch."""
+    with pytest.raises(OptionError, match="'sum' or 'mean'"):
+        resolve("dpo", beta=0.1, reduction=reduction)
+
+
+@pytest.mark.parametrize("treatment", ["hard", "geometric"])
+@pytest.mark.parametrize("value", ["1e-1", [2.0], None])
+def test_an_argument_that_is_no_number_is_an_error(value, treatment):
+    """ropo's signature says float; YAML 1.1 reads ``gamma: 1e-1`` as a string."""
+    with pytest.raises(OptionError, match="gamma"):
+        resolve("ropo", treatment=treatment, beta=0.1, gamma=value)
 
 
 def test_option_errors_are_the_user_s_to_mend():

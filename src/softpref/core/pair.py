@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 REDUCTIONS = ("sum", "mean")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PairLogps:
     """Log-probabilities of the two responses of B pairs, under the policy and under the reference.
 

@@ -81,7 +81,10 @@ def from_scores(score_1: ArrayLike, score_2: ArrayLike, scale: float = 1.0) -> F
     """Bradley–Terry: ``s(scale · (r1 − r2))`` (arXiv 2409.06691, §2). ``scale`` is in 1 / units of the score."""
     if not scale > 0:
         raise ValueError(f"scale is {scale}; it must be above 0")
-    return _expit(scale * (np.asarray(score_1, dtype=np.float64) - np.asarray(score_2, dtype=np.float64)))
+    difference = np.asarray(score_1, dtype=np.float64) - np.asarray(score_2, dtype=np.float64)
+    if np.any(np.isnan(difference)):
+        raise ValueError("a score is nan, or both are infinite: there is no difference to make a label of")
+    return _expit(scale * difference)
 
 
 def from_answer_logprobs(first: ArrayLike, second: ArrayLike) -> Floats:
@@ -102,24 +105,24 @@ def average_orders(first_shown: ArrayLike, second_shown: ArrayLike) -> Floats:
     ``first_shown``: response 1 was shown first. ``second_shown``: it was shown second, so that answer is turned round.
     ``(p_12 + 1 − p_21) / 2``: any bias to a position that adds the same to both cancels.
     """
-    return (np.asarray(first_shown, dtype=np.float64) + 1 - np.asarray(second_shown, dtype=np.float64)) / 2
+    return (_probability(first_shown) + 1 - _probability(second_shown)) / 2
 
 
 def soft_averaging(soft_label: ArrayLike, noise: float) -> Floats:
     """Label noise as its expectation: ``(1 − e)·p + e·(1 − p)`` (arXiv 2409.06691, §2)."""
-    p = np.asarray(soft_label, dtype=np.float64)
+    p = _probability(soft_label)
     return (1 - _rate(noise)) * p + noise * (1 - p)
 
 
 def soft_flip(soft_label: ArrayLike, noise: float, rng: np.random.Generator) -> Floats:
     """Each label becomes 1 − p with probability ``noise``."""
-    p = np.asarray(soft_label, dtype=np.float64)
+    p = _probability(soft_label)
     return np.where(rng.random(p.shape) < _rate(noise), 1 - p, p)
 
 
 def binary_flip(soft_label: ArrayLike, noise: float, rng: np.random.Generator) -> Floats:
     """Each label is thresholded at ½ and then turned round with probability ``noise``. A tie stays ½."""
-    p = np.asarray(soft_label, dtype=np.float64)
+    p = _probability(soft_label)
     return soft_flip((np.sign(p - 0.5) + 1) / 2, noise, rng)
 
 
@@ -128,6 +131,13 @@ def _expit(log_odds: Floats) -> Floats:
     from scipy.special import expit
 
     p: Floats = expit(log_odds)
+    return p
+
+
+def _probability(value: ArrayLike) -> Floats:
+    p = np.asarray(value, dtype=np.float64)
+    if not np.all((p >= 0) & (p <= 1)):
+        raise ValueError("a probability must lie in [0, 1]")
     return p
 
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import bootstrap, rankdata
+from scipy.stats import rankdata
 
 Floats = NDArray[np.float64]
 
@@ -44,30 +44,30 @@ def cluster_bootstrap(
     names each row's cluster. A draw on which the statistic is not defined (an AUC of one class) is left out. With one
     cluster there is no interval: low and high are nan.
 
-    Raises ValueError when there is no row.
+    Raises ValueError when there is no row, or when the lengths differ.
     """
     arrays = [np.asarray(row) for row in rows]
     _, codes = np.unique(np.asarray(clusters), return_inverse=True)
     if len(codes) == 0:
         raise ValueError("no rows to estimate from")
+    if any(len(array) != len(codes) for array in arrays):
+        raise ValueError(
+            f"{len(codes)} clusters were named for {[len(array) for array in arrays]} rows: name one for each"
+        )
     order = np.argsort(codes, kind="stable")
     members = np.split(order, np.cumsum(np.bincount(codes))[:-1])
     value = float(statistic(*arrays))
     if len(members) == 1:
         return Estimate(value, float("nan"), float("nan"), len(codes), 1)
 
-    def resampled(drawn: NDArray[np.int64]) -> float:
+    # scipy.stats.bootstrap draws rows, not clusters, and takes an undefined draw for a degenerate distribution
+    rng = np.random.default_rng(seed)
+    draws = []
+    for drawn in rng.integers(len(members), size=(resamples, len(members))):
         chosen = np.concatenate([members[i] for i in drawn])
-        return float(statistic(*(a[chosen] for a in arrays)))
-
-    draws = bootstrap(
-        (np.arange(len(members)),),
-        resampled,
-        n_resamples=resamples,
-        vectorized=False,
-        method="percentile",
-        rng=np.random.default_rng(seed),
-    ).bootstrap_distribution
+        draws.append(float(statistic(*(a[chosen] for a in arrays))))
+    if np.all(np.isnan(draws)):
+        return Estimate(value, float("nan"), float("nan"), len(codes), len(members))
     low, high = np.nanquantile(draws, [(1 - level) / 2, (1 + level) / 2])
     return Estimate(value, float(low), float(high), len(codes), len(members))
 

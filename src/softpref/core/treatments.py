@@ -10,6 +10,7 @@ Order: reduce (sum, or mean over response tokens), then average, then base loss.
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from softpref.core.losses import LOSSES, BaseLoss
-from softpref.core.pair import PairLogps, geometric_average, reduce, swap
+from softpref.core.pair import REDUCTIONS, PairLogps, geometric_average, reduce, swap
 from softpref.errors import OptionError, nearest
 
 if TYPE_CHECKING:
@@ -62,7 +63,9 @@ class Method:
         if self.treatment == "hard":
             return self.base.function(reduced, **self.arguments)
         if soft_label is None:
-            raise ValueError(f"treatment={self.treatment!r} needs a soft_label; without one, use treatment='hard'")
+            raise ValueError(f"label_treatment {self.treatment!r} needs a soft_label; without one, use 'hard'")
+        if soft_label.shape != pair.chosen.shape:
+            raise ValueError(f"soft_label has shape {tuple(soft_label.shape)}, chosen has {tuple(pair.chosen.shape)}")
         label = soft_label.to(pair.chosen.dtype)
         return (self._conservative if self.treatment == "conservative" else self._geometric)(reduced, label)
 
@@ -94,7 +97,8 @@ def preference_loss(
 
     Args:
         loss_type: a base loss (``LOSSES``) or a published name (``ALIASES``): ``"gdpo"`` is ``"dpo"``, geometric.
-        pair: log-probabilities of shape (B,), sums over response tokens, in nats.
+        pair: log-probabilities of shape (B,), sums over response tokens, in nats. The loss has their dtype: give fp32,
+            since in bf16 a label of 0.501 is a tie.
         soft_label: (B,) in [0, 1], p = P(chosen ≻ rejected | prompt). May be None with ``hard`` only, which never
             reads it: orient pairs to p ≥ ½ before (readers in ``softpref.data`` do).
         treatment: ``hard``, ``conservative`` or ``geometric``; None means the alias's own, or ``hard``.
@@ -127,6 +131,8 @@ def resolve(
     """The method that these options name; see ``preference_loss`` for what they mean and what is raised."""
     name, treatment = _resolve_names(loss_type, treatment)
     base = LOSSES[name]
+    if reduction is not None and reduction not in REDUCTIONS:
+        raise OptionError(f"reduction is {reduction!r}{nearest(str(reduction), REDUCTIONS)}")
     arguments = _check_arguments(name, base, beta, loss_args)
     if treatment == "geometric" and not equals_teach_nothing(base, tuple(sorted(arguments.items()))):
         raise OptionError(
@@ -174,21 +180,31 @@ def _resolve_names(loss_type: str, treatment: str | None) -> tuple[str, str]:
 
 def _check_arguments(name: str, base: BaseLoss, beta: float | None, loss_args: Mapping[str, Any]) -> dict[str, Any]:
     known = _parameters(base.function) - {"target_scale"}
-    for argument in loss_args:
+    for argument, value in loss_args.items():
         if argument not in known:
             own = known - {"beta"}
             raise OptionError(
                 f"{name} has no argument {argument!r}" + (nearest(argument, own) if own else "; it takes none")
             )
+        _check_number(argument, value)
     if "beta" not in known:
         if beta is not None:
             raise OptionError(f"{name} has no beta: leave it out")
         return dict(loss_args)
     if beta is None:
         raise OptionError(f"{name} needs a beta")
+    _check_number("beta", beta)
     if not beta > 0:
         raise OptionError(f"beta is {beta}; it must be above 0")
     return {"beta": beta, **loss_args}
+
+
+def _check_number(argument: str, value: Any) -> None:
+    # YAML reads 1e-1 as text: a number there needs its point, 1.0e-1
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise OptionError(
+            f"{argument} is {value!r}; it must be a finite number (in YAML, write 0.1 or 1.0e-1, not 1e-1)"
+        )
 
 
 @cache

@@ -193,7 +193,7 @@ class PromptEncoder:
         if whole_ids[: len(prompt_ids)] != prompt_ids:
             raise _BoundaryError(
                 "its last token merges with the response's first, so the prompt is no token prefix",
-                "move the white space between them to the response's start, or set boundary to 'drop'",
+                "let white space or punctuation stand between them (best at the response's start), or set boundary: drop",
             )
         response_ids = self._terminate(whole_ids[len(prompt_ids) :])
         return prompt_ids or [self._start()], response_ids

@@ -56,6 +56,9 @@ class DemoSettings:
     best_of: int = 4
 
 
+# The longest best plan has 48 tokens.
+MAX_NEW_TOKENS = 90
+
 Say = Callable[[str], None]
 
 
@@ -76,7 +79,10 @@ def run_demo(output: str | Path, settings: DemoSettings | None = None, say: Say 
 
     What is finished is not done again on a second call.
     """
-    demo = _Demo(Path(output), settings or DemoSettings(), say)
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    demo = Demo(Path(output), settings or DemoSettings(), say)
     demo.make_data()
     demo.train_sft()
     demo.label()
@@ -89,11 +95,12 @@ def run_demo(output: str | Path, settings: DemoSettings | None = None, say: Say 
 
 
 @dataclass
-class _Demo:
+class Demo:
+    """The stages, each of which leaves its result in the folder and is passed over when it is there."""
+
     folder: Path
     settings: DemoSettings
-    say: Say
-    started: float = 0.0
+    say: Say = print
 
     def __post_init__(self) -> None:
         self.started = time.perf_counter()
@@ -101,6 +108,11 @@ class _Demo:
         self.judge = simulated_judge(self.settings.seed)
         rng = np.random.default_rng([self.settings.seed, 0])
         self.splits = plan_world.split(plan_world.tasks(), rng)
+        self.test = self.splits.test
+        self.greedy = Sampling(max_new_tokens=MAX_NEW_TOKENS, batch_size=256)
+        self.sampled = Sampling(
+            temperature=1.0, samples=self.settings.samples, max_new_tokens=MAX_NEW_TOKENS, batch_size=512
+        )
         self._check_same_settings()
 
     def _check_same_settings(self) -> None:
@@ -121,7 +133,7 @@ class _Demo:
         self.stage(f"writing {s.sft_rows} drafts and {s.pairs} pairs of plans for {len(train)} tasks")
         write_rows(self.data / "sft.jsonl", plan_world.sft_rows(train, np.random.default_rng([s.seed, 1]), s.sft_rows))
         write_rows(self.data / "unlabelled.jsonl", plan_world.pairs(train, np.random.default_rng([s.seed, 2]), s.pairs))
-        write_rows(self.data / "test.jsonl", [{"prompt": task.prompt} for task in self.splits.test])
+        write_rows(self.data / "test.jsonl", [{"prompt": task.prompt} for task in self.test])
 
     def label(self) -> None:
         """Soft labels from the simulated judge, both orders; and how they compare with the truth."""
@@ -191,16 +203,14 @@ class _Demo:
 
     def evaluate_run(self, name: str) -> None:
         """Greedy and sampled, by the judge against the SFT model and by gold; and gold against KL along training."""
-        self.stage(f"evaluating {name} on {len(self.splits.test)} held-out tasks")
-        self._evaluate(name, "greedy", Sampling(max_new_tokens=90, batch_size=256))
-        self._evaluate(name, "sampled", self._sampling())
+        self.stage(f"evaluating {name} on {len(self.test)} held-out tasks")
+        self.evaluate_one(name, "greedy", self.greedy)
+        self.evaluate_one(name, "sampled", self.sampled)
         if name != "sft":
             self._frontier(name)
 
-    def _sampling(self) -> Sampling:
-        return Sampling(temperature=1.0, samples=self.settings.samples, max_new_tokens=90, batch_size=512)
-
-    def _evaluate(self, name: str, decoding: str, sampling: Sampling) -> None:
+    def evaluate_one(self, name: str, decoding: str, sampling: Sampling) -> None:
+        """One way of decoding, against the SFT model decoded alike; gold and, for samples, KL are added to the figures."""
         folder = self.folder / name / "evaluations" / decoding
         sft = str(self.folder / "sft")
         result = evaluate(str(self.folder / name), sft, self.data / "test.jsonl", self.judge, folder, sampling)
@@ -214,7 +224,7 @@ class _Demo:
         write_json(folder / EVALUATION_FILE, {**result, "reward": reward, **kl})
 
     def _responses(self, model: Path, file: Path, sampling: Sampling) -> tuple[list[Any], list[Response]]:
-        prompts = [task.prompt for task in self.splits.test]
+        prompts = [task.prompt for task in self.test]
         return prompts, generated(str(model), prompts, sampling, file)
 
     def _gold(self, prompts: Sequence[str], responses: Sequence[str]) -> Estimate:
@@ -227,13 +237,17 @@ class _Demo:
         """Gold and KL of every checkpoint, sampled at temperature 1."""
         run, sft = self.folder / name, self.folder / "sft"
         steps = sorted(int(found.name.rpartition("-")[2]) for found in run.glob("checkpoint-*"))
-        prompts, start = self._responses(sft, sft / "evaluations" / "sampled" / "responses.jsonl", self._sampling())
+        prompts, start = self._responses(sft, sft / "evaluations" / "sampled" / "responses.jsonl", self.sampled)
         points = [self._point(0, 0.0, prompts, start)]
-        for step in steps:
+        for step in steps[:-1]:
             checkpoint = run / f"checkpoint-{step}"
-            _, found = self._responses(checkpoint, run / "frontier" / f"{step}.jsonl", self._sampling())
+            _, found = self._responses(checkpoint, run / "frontier" / f"{step}.jsonl", self.sampled)
             kl = float(sample_log_ratios(str(checkpoint), str(sft), prompts, found).mean())
             points.append(self._point(step, kl, prompts, found))
+        # the last checkpoint is the model that was evaluated
+        figures = json.loads((run / "evaluations" / "sampled" / EVALUATION_FILE).read_text())
+        _, found = self._responses(run, run / "evaluations" / "sampled" / "responses.jsonl", self.sampled)
+        points.append(self._point(steps[-1], figures["kl"]["value"], prompts, found))
         write_json(run / "frontier.json", {"reward": "gold", "points": points})
 
     def _point(self, step: int, kl: float, prompts: Sequence[str], responses: Sequence[Response]) -> dict[str, Any]:
@@ -252,7 +266,7 @@ class _Demo:
         sampling = Sampling(
             temperature=1.0,
             samples=self.settings.best_of,
-            max_new_tokens=90,
+            max_new_tokens=MAX_NEW_TOKENS,
             batch_size=512,
             seed=self.settings.seed + 1,
         )
@@ -260,8 +274,9 @@ class _Demo:
         n = sampling.samples
         groups = [[r.text for r in found[i * n : (i + 1) * n]] for i in range(len(prompts))]
         best = [group[i] for group, i in zip(groups, self._favourites(prompts, groups, folder), strict=True)]
-        greedy = Sampling(max_new_tokens=90, batch_size=256)
-        _, sft = self._responses(self.folder / "sft", self.folder / "sft/evaluations/greedy/responses.jsonl", greedy)
+        _, sft = self._responses(
+            self.folder / "sft", self.folder / "sft/evaluations/greedy/responses.jsonl", self.greedy
+        )
         sides = Side(f"best of {n}", best), Side("sft", [r.text for r in sft])
         return self._gold(prompts, best), compare(*sides, prompts, self.judge, folder)["win_rates"]
 
@@ -311,7 +326,7 @@ class _Demo:
         """Gold of every method where it is as far from the reference as the one that went least far."""
         runs = {name: read_run(self.folder / name).frontier["points"] for name in METHODS}  # type: ignore[index]
         common = min(max(point["kl"] for point in points) for points in runs.values())
-        clusters = [i for i in range(len(self.splits.test)) for _ in range(self.settings.samples)]
+        clusters = [i for i in range(len(self.test)) for _ in range(self.settings.samples)]
         return common, {
             name: reward_at_kl([p["kl"] for p in points], np.array([p["rewards"] for p in points]), clusters, common)
             for name, points in runs.items()

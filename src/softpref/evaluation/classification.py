@@ -1,0 +1,190 @@
+"""The implicit reward as a classifier of preferences: margins of a model against its reference, and figures from them.
+
+A margin says which response a policy prefers more than its reference does (arXiv 2409.06691, §5: "preference
+classification accuracy"). Figures need no generation and no judge: only pairs whose label is known. Pairs are scored as
+they were *written*, not as reading oriented them: after orientation the first side is always the better one, so there is
+one class only and neither an AUC nor a calibration error means anything.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit
+
+from softpref.core.calibration import brier, expected_calibration_error, log_score
+from softpref.core.statistics import Estimate, auc, tie_aware_accuracy
+from softpref.data.pairs import PreferencePair, swap_sides
+from softpref.data.tokenization import TokenOptions, tokenize_pairs
+from softpref.errors import InputError
+from softpref.scoring.models import load_model, load_tokenizer
+
+Floats: TypeAlias = NDArray[np.float64]
+# Takes a statistic and its (N,) rows; what is drawn (prompts, debates, arguments) is bound already.
+Bootstrap: TypeAlias = Callable[..., Estimate]
+
+BATCH = 64
+
+
+# --- margins --------------------------------------------------------------------------------------------------------------
+
+
+def as_written(pairs: Sequence[PreferencePair]) -> list[PreferencePair]:
+    """The pairs with the sides in the file's order again: what reading exchanged is exchanged back, p with it."""
+    return [swap_sides(pair) if pair.swapped else pair for pair in pairs]
+
+
+def side_logps(model: str, pairs: Sequence[PreferencePair]) -> Floats:
+    """log π(chosen | prompt) and log π(rejected | prompt) of N pairs, (N, 2) in nats, under the model in a folder.
+
+    Nothing is cut or dropped: row i belongs to pair i. Raises DataError where a prompt is no token prefix of its row.
+    """
+    import torch
+
+    from softpref.scoring.plain import pair_logps
+
+    tokens = tokenize_pairs(pairs, load_tokenizer(model), TokenOptions(max_length=None), name="pairs to score")
+    scorer = load_model(model).eval()
+    if torch.accelerator.is_available():
+        scorer = scorer.to(torch.accelerator.current_accelerator())
+    # rows of like length together: padding costs as much as text
+    order = sorted(range(len(tokens)), key=lambda i: tokens[i].tokens)
+    found = np.empty((len(tokens), 2))
+    with torch.no_grad():
+        for start in range(0, len(order), BATCH):
+            rows = order[start : start + BATCH]
+            chosen, rejected, *_ = pair_logps(scorer, [tokens[i] for i in rows])
+            found[rows] = torch.stack([chosen, rejected], dim=1).double().cpu().numpy()
+    return found
+
+
+def margins(policy: Floats, reference: Floats) -> Floats:
+    """h, (N,) in nats without beta, from what ``side_logps`` gave for the policy and for its reference."""
+    ratios = policy - reference
+    h: Floats = ratios[:, 0] - ratios[:, 1]
+    return h
+
+
+def implicit_margins(model: str, reference: str, pairs: Sequence[PreferencePair]) -> Floats:
+    """h of N pairs, (N,): ``log π/π_ref (chosen) − log π/π_ref (rejected)``, in nats, without beta.
+
+    To score one reference against many policies, call ``side_logps`` on it once and ``margins`` on each.
+    """
+    return margins(side_logps(model, pairs), side_logps(reference, pairs))
+
+
+def beta_of(run: str | Path) -> float:
+    """The beta that a run folder was trained with: β·h is the log-odds of its implicit reward."""
+    file = Path(run) / "run.json"
+    if not file.is_file():
+        raise InputError(f"{run}: is no run folder (run.json is missing), so its beta is not known")
+    beta = json.loads(file.read_text(encoding="utf-8"))["method"]["arguments"].get("beta")
+    if beta is None:
+        raise InputError(f"{run}: its loss has no beta, so its margins are not log-odds")
+    return float(beta)
+
+
+# --- figures --------------------------------------------------------------------------------------------------------------
+
+
+def majority_auc(score: ArrayLike, soft_label: ArrayLike) -> float:
+    """AUC of a score (N,) for "most prefer the first", ties of the score counted half; pairs with p = ½ are left out."""
+    score, p = np.asarray(score, dtype=np.float64), np.asarray(soft_label, dtype=np.float64)
+    decided = p != 0.5
+    return auc(score[decided], p[decided] > 0.5)
+
+
+def ranking_figures(score: ArrayLike, soft_label: ArrayLike, bootstrap: Bootstrap) -> dict[str, Estimate]:
+    """``auc`` and tie-aware ``accuracy`` against the majority. Any monotone odd score (N,) will do; no scale is needed."""
+    statistics = {"auc": majority_auc, "accuracy": tie_aware_accuracy}
+    return {name: bootstrap(statistic, score, soft_label) for name, statistic in statistics.items()}
+
+
+def calibration_figures(log_odds: ArrayLike, soft_label: ArrayLike, bootstrap: Bootstrap) -> dict[str, Estimate]:
+    """``brier``, ``log_score`` (nats) and ``ece`` of ``s(log_odds)`` against the soft label, both (N,).
+
+    Log-odds are β·h as trained ("raw"), or that divided by a temperature that was fitted on *other* pairs. Raw values do
+    not compare across losses: nothing in IPO or a geometric loss asks ``s(β·h)`` to be a probability.
+    """
+    statistics: dict[str, Callable[..., float]] = {
+        "brier": lambda z, p: brier(expit(z), p),
+        "log_score": log_score,
+        "ece": lambda z, p: expected_calibration_error(expit(z), p),
+    }
+    return {name: bootstrap(statistic, log_odds, soft_label) for name, statistic in statistics.items()}
+
+
+# --- intervals for pairs of two drawn things ------------------------------------------------------------------------------
+
+
+def node_bootstrap(
+    statistic: Callable[..., float],
+    *rows: ArrayLike,
+    first: ArrayLike,
+    second: ArrayLike,
+    strata: ArrayLike | None = None,
+    resamples: int = 2000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Estimate:
+    """Percentile bootstrap for pairs that share members: *members* are drawn with replacement, not pairs.
+
+    Every argument of a debate stands in many pairs, so pairs are not independent; and all pairs of a debate hang together
+    through shared arguments, so whole connected components would leave a handful of clusters. Hence the members are
+    resampled, and a pair counts ``m₁·m₂`` times where its two members were drawn m₁ and m₂ times (Snijders and Borgatti
+    1999, "vertex bootstrap"; Owen 2007, "pigeonhole bootstrap"). A pair's own noise then counts up to three times,
+    so the interval errs to the wide side.
+
+    Args:
+        rows: arrays (N, …) handed to ``statistic`` for the drawn pairs, repeated as often as they were drawn.
+        first, second: (N,) the two members of each pair.
+        strata: (N,) members are drawn inside these (the side of a debate), which stay as they are; None is one stratum.
+
+    A draw on which the statistic is not defined is left out. ``clusters`` of the result counts members.
+    Raises ValueError when there is no row.
+    """
+    arrays = [np.asarray(row) for row in rows]
+    n = len(np.asarray(first))
+    if n == 0:
+        raise ValueError("no rows to estimate from")
+    members, codes = np.unique(np.concatenate([np.asarray(first), np.asarray(second)]), return_inverse=True)
+    groups = _strata_of_members(codes, n, strata)
+    rng = np.random.default_rng(seed)
+    draws = np.full(resamples, np.nan)
+    for i in range(resamples):
+        times = _drawn(groups, len(members), rng)
+        chosen = np.repeat(np.arange(n), times[codes[:n]] * times[codes[n:]])
+        if len(chosen):
+            draws[i] = statistic(*(a[chosen] for a in arrays))
+    defined = draws[~np.isnan(draws)]
+    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2]) if len(defined) else (np.nan, np.nan)
+    return Estimate(float(statistic(*arrays)), float(low), float(high), n, len(members))
+
+
+def _strata_of_members(codes: NDArray[np.intp], n: int, strata: ArrayLike | None) -> list[NDArray[np.intp]]:
+    """Member codes of each stratum. A member that stands in pairs of two strata is a mistake of the caller."""
+    if strata is None:
+        return [np.unique(codes)]
+    of_pair = np.unique(np.asarray(strata), return_inverse=True)[1]
+    groups = [np.unique(codes[np.tile(of_pair == s, 2)]) for s in range(of_pair.max() + 1)]
+    if sum(map(len, groups)) != len(np.unique(codes[: 2 * n])):
+        raise ValueError("a member stands in pairs of two strata: name members so that each belongs to one")
+    return groups
+
+
+def _drawn(groups: Sequence[NDArray[np.intp]], members: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """How often each member is drawn, (members,)."""
+    times = np.zeros(members, dtype=np.int64)
+    for group in groups:
+        times[group] = rng.multinomial(len(group), np.full(len(group), 1 / len(group)))
+    return times
+
+
+def as_dicts(figures: dict[str, Estimate]) -> dict[str, Any]:
+    """Plain numbers, for JSON."""
+    return {name: estimate.as_dict() for name, estimate in figures.items()}

@@ -1,0 +1,84 @@
+"""An update is a fixed set of pairs: however it is split, the same weights come out. Uneven labels, weights and lengths."""
+
+from __future__ import annotations
+
+import copy
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+TWO_PROCESSES = """
+import json, sys
+import torch
+from softpref import SoftPreferenceConfig, SoftPreferenceTrainer
+from transformers import AutoModelForCausalLM, AutoTokenizer
+folder, out, rows = sys.argv[1:4]
+args = SoftPreferenceConfig(output_dir=out, loss_type="gdpo", beta=0.3, learning_rate=1e-2, max_steps=2, report_to="none",
+    per_device_train_batch_size=2, gradient_accumulation_steps=2, save_strategy="no", disable_tqdm=True, logging_steps=1,
+    lr_scheduler_type="constant", seed=3, data_seed=3)
+trainer = SoftPreferenceTrainer(AutoModelForCausalLM.from_pretrained(folder), args, train_dataset=json.load(open(rows)),
+    processing_class=AutoTokenizer.from_pretrained(folder))
+trainer.train()
+if trainer.is_world_process_zero():
+    assert trainer.args.world_size == 2, trainer.args.world_size
+    trainer.model.save_pretrained(out)
+    json.dump(trainer.state.log_history, open(out + "/log.json", "w"))
+"""
+
+
+def weights(model):
+    return torch.cat([value.detach().flatten() for value in model.parameters()])
+
+
+@pytest.fixture
+def trained(make_trainer, tiny_llama):
+    """Weights and log after two updates of all eight pairs, split in a given way."""
+
+    def run(batch, accumulate, **settings):
+        trainer = make_trainer(
+            model=copy.deepcopy(tiny_llama).double(), per_device_train_batch_size=batch,
+            gradient_accumulation_steps=accumulate, max_steps=2, seed=3, data_seed=3, **settings,
+        )  # fmt: skip
+        trainer.train()
+        return weights(trainer.model), trainer.state.log_history
+
+    return run
+
+
+@pytest.mark.parametrize("loss_type", ["gdpo", "dpo", "cipo"])
+@pytest.mark.parametrize(("batch", "accumulate"), [(1, 8), (2, 4), (3, 3)])
+def test_accumulation_changes_nothing(trained, loss_type, batch, accumulate):
+    """8×1 = 1×8 = 2×4, and 3×3 with a short last batch."""
+    at_once, log = trained(8, 1, loss_type=loss_type)
+    split, split_log = trained(batch, accumulate, loss_type=loss_type)
+    torch.testing.assert_close(at_once, split, rtol=0, atol=1e-9)
+    for name in ("loss", "margin", "brier", "effective_weight"):
+        assert log[1][name] == pytest.approx(split_log[1][name], rel=1e-5, abs=1e-7)
+
+
+def test_two_processes_change_nothing(make_trainer, tiny_llama, word_tokenizer, rows, tmp_path):
+    """Two ranks of 2×2 pairs are one rank of 8."""
+    folder, out = tmp_path / "model", tmp_path / "ddp"
+    tiny_llama.save_pretrained(folder)
+    word_tokenizer.save_pretrained(folder)
+    (tmp_path / "rows.json").write_text(json.dumps(rows))
+    (tmp_path / "script.py").write_text(TWO_PROCESSES)
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone",
+        "script.py", str(folder), str(out), "rows.json",
+    ]  # fmt: skip
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    from transformers import AutoModelForCausalLM
+
+    alone = make_trainer(max_steps=2, seed=3, data_seed=3)
+    alone.train()
+    together = AutoModelForCausalLM.from_pretrained(out)
+    torch.testing.assert_close(weights(alone.model), weights(together), rtol=0, atol=2e-5)
+    log = json.loads((Path(out) / "log.json").read_text())
+    for name in ("loss", "margin", "brier", "effective_weight"):
+        assert log[1][name] == pytest.approx(alone.state.log_history[1][name], rel=1e-3, abs=1e-6)
