@@ -32,7 +32,7 @@ def one(folder: Path, seed: int, learning_rate: float, base: Path | None) -> dic
     """Greedy and sampled gold of every loss at one learning rate."""
     if base is not None and not folder.exists():
         for name in SHARED:
-            shutil.copytree(base / name, folder / name)
+            shutil.copytree(base / name, folder / name, ignore=shutil.ignore_patterns("evaluations"))
     demo = Demo(folder, DemoSettings(seed=seed, learning_rate=learning_rate))
     # the report's tasks stay unseen while this is chosen
     demo.test = demo.splits.validation

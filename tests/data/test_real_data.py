@@ -26,11 +26,12 @@ def histogram(labels):
     return bins
 
 
-# name: pairs, prompts, identical, ties, histogram, longer wins. The 5 identical UKP pairs and the one in LLMBar are ties.
+# name: pairs, prompts left, identical, ties, histogram, longer wins. All identical pairs are ties; the one in LLMBar
+# (the README names UKP's five only) takes its prompt with it: 618 − 1.
 FILES = {
     "ukpconvarg1": (5912, 22, 5, 573, [585, 393, 536, 565, 607, 573, 562, 503, 545, 1043], 0.70),
     "pandalm_testset": (999, 170, 0, 85, [426, 10, 0, 49, 0, 85, 40, 0, 21, 368], 0.69),
-    "llmbar_judges": (619, 618, 1, 10, [77, 61, 47, 69, 70, 67, 70, 51, 46, 61], 0.57),
+    "llmbar_judges": (619, 617, 1, 10, [77, 61, 47, 69, 70, 67, 70, 51, 46, 61], 0.57),
     "hh_helpful_base_test": (1628, 1628, 0, 0, [774, *[0] * 8, 854], 0.59),
 }
 

@@ -132,7 +132,7 @@ def resolve(
     name, treatment = _resolve_names(loss_type, treatment)
     base = LOSSES[name]
     if reduction is not None and reduction not in REDUCTIONS:
-        raise OptionError(f"reduction is {reduction!r}{nearest(str(reduction), REDUCTIONS)}")
+        raise OptionError(f"reduction is {reduction!r}; it can be 'sum' or 'mean'")
     arguments = _check_arguments(name, base, beta, loss_args)
     if treatment == "geometric" and not equals_teach_nothing(base, tuple(sorted(arguments.items()))):
         raise OptionError(
@@ -193,13 +193,13 @@ def _check_arguments(name: str, base: BaseLoss, beta: float | None, loss_args: M
         return dict(loss_args)
     if beta is None:
         raise OptionError(f"{name} needs a beta")
-    _check_number("beta", beta)
+    _check_number("beta", beta, " above 0")
     if not beta > 0:
         raise OptionError(f"beta is {beta}; it must be above 0")
     return {"beta": beta, **loss_args}
 
 
-def _check_number(argument: str, value: Any) -> None:
+def _check_number(argument: str, value: Any, where: str = "") -> None:
     # YAML reads 1e-1 as text: a number there needs its point, 1.0e-1
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise OptionError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -28,11 +29,21 @@ def generated(
 
     Raises OptionError when the file was made with other settings.
     """
-    settings = {"model": model, "sampling": sampling.as_dict(), "prompts": len(prompts)}
+    settings = {"model": model, "files": _stamp(model), "sampling": sampling.as_dict(), "prompts": _digest(prompts)}
     done = _already(file, settings)
     if len(done) < len(prompts) * sampling.samples:
         _generate_missing(model, prompts, sampling, file, done, on_batch)
     return [done[i, k] for i in range(len(prompts)) for k in range(sampling.samples)]
+
+
+def _stamp(model: str) -> str:
+    """A model folder as it is now: names, sizes and times of its weights. Another training run changes it."""
+    weights = sorted(Path(model).glob("*.safetensors"))
+    return _digest([(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in weights])
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, ensure_ascii=False).encode()).hexdigest()
 
 
 def _already(file: Path, settings: dict[str, Any]) -> dict[tuple[int, int], Response]:
@@ -43,7 +54,8 @@ def _already(file: Path, settings: dict[str, Any]) -> dict[tuple[int, int], Resp
         return {}
     made_with = json.loads(beside.read_text()) if beside.is_file() else None
     if made_with != settings:
-        raise OptionError(f"{file}: was made with other settings ({made_with}); give another output folder")
+        changed = [key for key in settings if (made_with or {}).get(key) != settings[key]]
+        raise OptionError(f"{file}: was made with another {', '.join(changed)}; give another output folder")
     found = {}
     text = file.read_text(encoding="utf-8")
     whole = text[: text.rfind("\n") + 1]
