@@ -15,6 +15,7 @@ COMMANDS = {
     "evaluate": "generate, judge both orders, and report win rates with intervals",
     "inspect": "show what a data set holds: labels, lengths, odd values, tokens",
     "report": "write one self-contained HTML page about runs",
+    "real": "learn from real votes on arguments, and classify held-out ones",
     "demo": "run the whole way on a small generated world, without a network",
 }
 

@@ -105,7 +105,8 @@ def average_orders(first_shown: ArrayLike, second_shown: ArrayLike) -> Floats:
     ``first_shown``: response 1 was shown first. ``second_shown``: it was shown second, so that answer is turned round.
     ``(p_12 + 1 − p_21) / 2``: any bias to a position that adds the same to both cancels.
     """
-    return (_probability(first_shown) + 1 - _probability(second_shown)) / 2
+    # not (p_12 + 1 − p_21) / 2, which rounds: two identical responses must come out at exactly ½
+    return 0.5 + (_probability(first_shown) - _probability(second_shown)) / 2
 
 
 def soft_averaging(soft_label: ArrayLike, noise: float) -> Floats:

@@ -65,7 +65,7 @@ def evaluate(
         theirs = _generated_side(against, prompts, sampling, output / "against.jsonl")
     repeated = [prompt for prompt in prompts for _ in range(sampling.samples)]
     result = compare(ours, theirs, repeated, judge, output)
-    settings = {"data": str(data), "sampling": sampling.as_dict(), "command": _command()}
+    settings = {"models": [model, against], "data": str(data), "sampling": sampling.as_dict(), "command": _command()}
     write_json(output / EVALUATION_FILE, {**result, **settings})
     return {**result, **settings}
 
@@ -97,7 +97,9 @@ def compare(ours: Side, theirs: Side, prompts: Sequence[Text], judge: Judge, out
 
 def _generated_side(model: str, prompts: Sequence[Text], sampling: Sampling, file: Path) -> Side:
     found = generated(model, prompts, sampling, file)
-    return Side(model, [response.text for response in found], sum(not response.finished for response in found))
+    return Side(
+        Path(model).name, [response.text for response in found], sum(not response.finished for response in found)
+    )
 
 
 def _alike(prompt: Text, response: Text) -> Text:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import matplotlib as mpl
 
@@ -15,7 +15,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 # Okabe and Ito (2008), told apart by the colour-blind; black left out for the dark theme.
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6d31", "#7570b3", "#a6761d")
+PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6d31", "#7570b3", "#a6761d")
+Colours: TypeAlias = Mapping[str, str]
 INK = "#767676"
 WIDTH, HEIGHT = 5.4, 3.1
 
@@ -41,20 +42,20 @@ def histogram(counts: Sequence[int], title: str) -> str:
     edges = [i / len(counts) for i in range(start, len(counts))]
 
     def draw(axes: Axes) -> None:
-        axes.bar(edges, counts[start:], width=0.9 / len(counts), align="edge", color=COLOURS[0])
+        axes.bar(edges, counts[start:], width=0.9 / len(counts), align="edge", color=PALETTE[0])
         axes.set_xlabel("soft label p")
         axes.set_ylabel("pairs")
 
     return svg(draw, title)
 
 
-def curves(series: Mapping[str, Sequence[tuple[float, float]]], x: str, y: str, title: str) -> str:
+def curves(series: Mapping[str, Sequence[tuple[float, float]]], colours: Colours, x: str, y: str, title: str) -> str:
     """Lines of (x, y) by name."""
 
     def draw(axes: Axes) -> None:
-        for place, (name, points) in enumerate(series.items()):
+        for name, points in series.items():
             if points:
-                axes.plot(*zip(*points, strict=True), color=_colour(place), label=name, linewidth=1.4)
+                axes.plot(*zip(*points, strict=True), color=colours[name], label=name, linewidth=1.4)
         axes.set_xlabel(x)
         axes.set_ylabel(y)
         axes.legend(frameon=False, fontsize=8, labelcolor=INK)
@@ -62,14 +63,15 @@ def curves(series: Mapping[str, Sequence[tuple[float, float]]], x: str, y: str, 
     return svg(draw, title)
 
 
-def forest(rows: Sequence[tuple[str, Mapping[str, Any]]], x: str, middle: float | None, title: str) -> str:
+def forest(
+    rows: Sequence[tuple[str, Mapping[str, Any]]], colours: Colours, x: str, middle: float | None, title: str
+) -> str:
     """Figures with their intervals, one row each: ``(label, {"value", "low", "high"})``."""
 
     def draw(axes: Axes) -> None:
-        for place, (_, figure) in enumerate(rows):
-            colour = _colour(place)
-            axes.plot([figure["low"], figure["high"]], [-place, -place], color=colour, linewidth=2)
-            axes.plot([figure["value"]], [-place], "o", color=colour, markersize=5)
+        for place, (name, figure) in enumerate(rows):
+            axes.plot([figure["low"], figure["high"]], [-place, -place], color=colours[name], linewidth=2)
+            axes.plot([figure["value"]], [-place], "o", color=colours[name], markersize=5)
         if middle is not None:
             axes.axvline(middle, color=INK, linewidth=0.8, linestyle=":")
         axes.set_yticks([-i for i in range(len(rows))], [label for label, _ in rows])
@@ -79,14 +81,14 @@ def forest(rows: Sequence[tuple[str, Mapping[str, Any]]], x: str, middle: float 
     return svg(draw, title, (WIDTH, 0.9 + 0.32 * len(rows)))
 
 
-def frontier(series: Mapping[str, Sequence[Mapping[str, float]]], reward: str, title: str) -> str:
+def frontier(series: Mapping[str, Sequence[Mapping[str, float]]], colours: Colours, reward: str, title: str) -> str:
     """Reward against KL along training, by run; intervals as thin bars."""
 
     def draw(axes: Axes) -> None:
-        for place, (name, points) in enumerate(series.items()):
+        for name, points in series.items():
             kl, value = [p["kl"] for p in points], [p["reward"] for p in points]
-            axes.vlines(kl, [p["low"] for p in points], [p["high"] for p in points], color=_colour(place), alpha=0.35)
-            axes.plot(kl, value, "o-", color=_colour(place), label=name, markersize=3.5, linewidth=1.2)
+            axes.vlines(kl, [p["low"] for p in points], [p["high"] for p in points], color=colours[name], alpha=0.35)
+            axes.plot(kl, value, "o-", color=colours[name], label=name, markersize=3.5, linewidth=1.2)
         axes.set_xlabel("KL to the reference on samples, nats per response")
         axes.set_ylabel(reward)
         axes.legend(frameon=False, fontsize=8, labelcolor=INK)
@@ -94,8 +96,9 @@ def frontier(series: Mapping[str, Sequence[Mapping[str, float]]], reward: str, t
     return svg(draw, title)
 
 
-def _colour(place: int) -> str:
-    return COLOURS[place % len(COLOURS)]
+def colours_of(names: Sequence[str]) -> Colours:
+    """One colour per name, the same in every figure of a page."""
+    return {name: PALETTE[place % len(PALETTE)] for place, name in enumerate(names)}
 
 
 def _attribute(text: str) -> str:

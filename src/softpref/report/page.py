@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
 
 from softpref.data.files import atomic_write
 from softpref.data.pairs import text_of
@@ -40,14 +41,15 @@ def render(runs: Sequence[RunResult], title: str, notes: Mapping[str, Any] | Non
     environment.filters["interval"] = _interval
     template = environment.from_string((files("softpref.report") / "page.html").read_text(encoding="utf-8"))
     trained = [run for run in runs if run.run.get("reference")]
+    colours = charts.colours_of([run.name for run in runs])
     return template.render(
         title=title,
         runs=runs,
         notes=notes or {},
         labels=_label_figures(trained),
-        curves=_training_curves(trained),
-        evaluations=_evaluation_tables(runs),
-        frontier=_frontier(runs),
+        curves=_training_curves(trained, colours),
+        evaluations=_evaluation_tables(runs, colours),
+        frontier=_frontier(runs, colours),
     )
 
 
@@ -63,16 +65,16 @@ def _label_figures(runs: Sequence[RunResult]) -> list[dict[str, Any]]:
     return list(found.values())
 
 
-def _training_curves(runs: Sequence[RunResult]) -> list[dict[str, str]]:
+def _training_curves(runs: Sequence[RunResult], colours: charts.Colours) -> list[dict[str, str]]:
     figures = []
     for metric, axis, heading in CURVES:
         series = {run.name: [(line["step"], line[metric]) for line in run.training if metric in line] for run in runs}
         if any(series.values()):
-            figures.append({"caption": heading, "figure": charts.curves(series, "update", axis, heading)})
+            figures.append({"caption": heading, "figure": charts.curves(series, colours, "update", axis, heading)})
     return figures
 
 
-def _evaluation_tables(runs: Sequence[RunResult]) -> list[dict[str, Any]]:
+def _evaluation_tables(runs: Sequence[RunResult], colours: charts.Colours) -> list[dict[str, Any]]:
     """One block per evaluation name, all runs that have it side by side."""
     names = list(dict.fromkeys(evaluation.name for run in runs for evaluation in run.evaluations))
     blocks = []
@@ -84,8 +86,8 @@ def _evaluation_tables(runs: Sequence[RunResult]) -> list[dict[str, Any]]:
             {
                 "name": name,
                 "rows": rows,
-                "figure": charts.forest(rates, "percentage win rate by the judge", 0.5, f"Win rates, {name}"),
-                "reward_figure": charts.forest(rewards, rewards[0][1]["name"], None, f"Reward, {name}")
+                "figure": charts.forest(rates, colours, "percentage win rate by the judge", 0.5, f"Win rates, {name}"),
+                "reward_figure": charts.forest(rewards, colours, rewards[0][1]["name"], None, f"Reward, {name}")
                 if rewards
                 else None,
             }
@@ -93,13 +95,13 @@ def _evaluation_tables(runs: Sequence[RunResult]) -> list[dict[str, Any]]:
     return blocks
 
 
-def _frontier(runs: Sequence[RunResult]) -> dict[str, str] | None:
+def _frontier(runs: Sequence[RunResult], colours: charts.Colours) -> dict[str, str] | None:
     series = {run.name: run.frontier["points"] for run in runs if run.frontier}
     if not series:
         return None
     reward = next(run.frontier["reward"] for run in runs if run.frontier)
     caption = f"{reward} against KL along training"
-    return {"caption": caption, "figure": charts.frontier(series, reward, caption)}
+    return {"caption": caption, "figure": charts.frontier(series, colours, reward, caption)}
 
 
 def _shown(text: Any) -> str:
@@ -109,5 +111,7 @@ def _shown(text: Any) -> str:
     return "".join(c if c.isprintable() or c == "\n" else f"\\u{ord(c):04x}" for c in cut)
 
 
-def _interval(figure: Mapping[str, float], digits: int = 3) -> str:
-    return f"{figure['value']:.{digits}f} [{figure['low']:.{digits}f}, {figure['high']:.{digits}f}]"
+def _interval(figure: Mapping[str, float], digits: int = 3) -> Markup:
+    """A figure over its interval, so that tables stay narrow."""
+    value, low, high = (f"{figure[key]:.{digits}f}" for key in ("value", "low", "high"))
+    return Markup("{}<br><small>{} to {}</small>").format(value, low, high)

@@ -1,0 +1,73 @@
+"""The ``softpref evaluate`` command."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from softpref.cli.options import parse_options, say
+
+
+@dataclass
+class EvaluateOptions:
+    """Generate responses, have a judge compare them in both orders, and report win rates with intervals.
+
+    Attributes:
+        model: Folder or Hub name of the model to evaluate.
+        against: A column of the data that holds a response in every row, or the folder or Hub name of another model.
+        data: JSONL or CSV file with a prompt in every row.
+        output: Folder for responses, judgements and figures; run again, it goes on from what lies there.
+        judge: plan_world, the simulated judge of the demo's world.
+        temperature: 0 is greedy.
+        top_p: Probability mass to sample from.
+        samples: Responses per prompt; more than one needs a temperature.
+        max_new_tokens: Tokens of a response at most; one that reaches it counts as unfinished.
+        batch_size: Prompts times samples that are generated at a time.
+        seed: Seed of sampling and of a simulated judge.
+    """
+
+    model: str
+    against: str
+    data: str
+    output: str
+    judge: str
+    temperature: float = 0.0
+    top_p: float = 1.0
+    samples: int = 1
+    max_new_tokens: int = 256
+    batch_size: int = 32
+    seed: int = 0
+
+
+def run(argv: Sequence[str]) -> None:
+    """Evaluate and print the figures."""
+    options = parse_options(EvaluateOptions, "softpref evaluate", argv)
+    from softpref.cli.judges import make_judge
+    from softpref.evaluation.evaluate import EVALUATION_FILE, evaluate
+    from softpref.generation.sampling import Sampling
+
+    sampling = Sampling(
+        options.temperature, options.top_p, options.samples, options.max_new_tokens, options.batch_size, options.seed
+    )
+    judge = make_judge(options.judge, options.seed)
+    result = evaluate(options.model, options.against, options.data, judge, options.output, sampling)
+    _show(result)
+    say(f"figures: {options.output}/{EVALUATION_FILE}")
+
+
+def _show(result: dict[str, Any]) -> None:
+    rates, lengths = result["win_rates"], result["lengths"]
+    say(f"{result['model']} against {result['against']} on {result['prompts']} prompts, judged by {result['judge']}")
+    say(
+        f"coverage {rates['coverage']:.1%} ({rates['failed']} judgements failed), position bias {rates['position_bias']:+.3f}"
+    )
+    for name, what in (("percentage", "mean p"), ("binary", "p ≥ ½, a tie wins"), ("tie_aware", "a tie is half a win")):
+        rate = rates[name]
+        say(f"  {name:<11} {rate['value']:.3f}  95% interval {rate['low']:.3f} to {rate['high']:.3f}   ({what})")
+    say(
+        f"  ties {rates['tie_rate']:.1%}; words {lengths['model']['mean_words']:.1f} against {lengths['against']['mean_words']:.1f}"
+    )
+    if result["longer_wins"]:
+        longer = result["longer_wins"]
+        say(f"  the longer side wins {longer['value']:.3f} ({longer['low']:.3f} to {longer['high']:.3f})")
