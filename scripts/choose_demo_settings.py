@@ -17,7 +17,7 @@ from softpref.experiments.demo import METHODS, Demo, DemoSettings
 from softpref.generation.sampling import Sampling
 
 SEEDS = (101, 102)
-LEARNING_RATES = (3e-5, 1e-4, 3e-4)
+LEARNING_RATES = (1e-5, 3e-5, 1e-4, 3e-4)
 SHARED = ("data", "init", "sft")
 
 

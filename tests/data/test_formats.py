@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from softpref.data.files import atomic_write, write_json
 from softpref.data.formats import pair_row, read_completions, read_pairs, read_prompts, read_training_rows, write_rows
 from softpref.data.pairs import Completion, PairSet, PreferencePair, orient
-from softpref.data.validation import ReadOptions
+from softpref.data.read_options import ReadOptions
 from softpref.errors import DataError, InputError
 
 QUESTION = [{"role": "system", "content": "be brief"}, {"role": "user", "content": "tea?"}]

@@ -7,7 +7,8 @@ import pytest
 
 from softpref.data.formats import read_pairs, read_prompts
 from softpref.data.inspection import inspect_pairs
-from softpref.data.validation import ReadOptions, pairs_from_rows
+from softpref.data.read_options import ReadOptions
+from softpref.data.validation import pairs_from_rows
 from softpref.errors import DataError
 
 FOLDER = Path(os.environ.get("SOFTPREF_DATA") or Path(__file__).parents[2].parent / "shared" / "data")

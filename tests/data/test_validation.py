@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from softpref.core.soft_labels import fit_beta_prior
 from softpref.data.pairs import PreferencePair, fingerprint
-from softpref.data.validation import ReadOptions, completions_from_rows, pairs_from_rows
+from softpref.data.read_options import ReadOptions
+from softpref.data.validation import completions_from_rows, pairs_from_rows
 from softpref.errors import DataError, OptionError
 
 ROW = {"prompt": "make tea", "chosen": "boil the water", "rejected": "wait"}

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from judge_doubles import TableJudge, duel
 
-from softpref.judges.base import Answer, Comparison, Judgement, Question, judge_comparisons
+from softpref.judges.base import Answer, Comparison, Question
+from softpref.judges.both_orders import Judgement, judge_comparisons
 from softpref.judges.store import JudgementStore
 
 probabilities = st.floats(0.001, 0.999)

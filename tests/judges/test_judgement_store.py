@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from judge_doubles import TableJudge, duel
 
-from softpref.judges.base import Answer, Question, judge_comparisons
+from softpref.judges.base import Answer, Question
+from softpref.judges.both_orders import judge_comparisons
 from softpref.judges.store import JudgementStore
 
 TABLE = {("a", "b"): 0.9, ("b", "a"): 0.4, ("c", "d"): 0.7, ("d", "c"): 0.2}

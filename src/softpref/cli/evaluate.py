@@ -57,17 +57,13 @@ def run(argv: Sequence[str]) -> None:
 
 
 def _show(result: dict[str, Any]) -> None:
-    rates, lengths = result["win_rates"], result["lengths"]
+    rates, ours, theirs = result["win_rates"], result["lengths"]["model"], result["lengths"]["against"]
     say(f"{result['model']} against {result['against']} on {result['prompts']} prompts, judged by {result['judge']}")
-    say(
-        f"coverage {rates['coverage']:.1%} ({rates['failed']} judgements failed), position bias {rates['position_bias']:+.3f}"
-    )
+    say(f"coverage {rates['coverage']:.1%} ({rates['failed']} failed), position bias {rates['position_bias']:+.3f}")
     for name, what in (("percentage", "mean p"), ("binary", "p ≥ ½, a tie wins"), ("tie_aware", "a tie is half a win")):
         rate = rates[name]
         say(f"  {name:<11} {rate['value']:.3f}  95% interval {rate['low']:.3f} to {rate['high']:.3f}   ({what})")
-    say(
-        f"  ties {rates['tie_rate']:.1%}; words {lengths['model']['mean_words']:.1f} against {lengths['against']['mean_words']:.1f}"
-    )
+    say(f"  ties {rates['tie_rate']:.1%}; mean words {ours['mean_words']:.1f} against {theirs['mean_words']:.1f}")
     if result["longer_wins"]:
         longer = result["longer_wins"]
         say(f"  the longer side wins {longer['value']:.3f} ({longer['low']:.3f} to {longer['high']:.3f})")

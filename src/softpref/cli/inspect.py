@@ -13,7 +13,7 @@ from softpref.cli.options import parse_options
 from softpref.data.formats import read_pairs
 from softpref.data.inspection import LABEL_BINS, LENGTH_QUANTILES, Inspection, inspect_pairs
 from softpref.data.pairs import PairSet
-from softpref.data.validation import ReadOptions
+from softpref.data.read_options import ReadOptions
 from softpref.errors import OptionError
 
 BAR = 40

@@ -11,7 +11,8 @@ from typing import Any, TypeAlias
 
 from softpref.data.files import atomic_write
 from softpref.data.pairs import Completion, PairSet, PreferencePair
-from softpref.data.validation import ReadOptions, completions_from_rows, pairs_from_rows
+from softpref.data.read_options import ReadOptions
+from softpref.data.validation import completions_from_rows, pairs_from_rows
 from softpref.errors import DataError, Fault, InputError
 
 Rows: TypeAlias = tuple[list[tuple[int, dict[str, Any]]], list[Fault]]

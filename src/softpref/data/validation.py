@@ -2,124 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
 import difflib
-import json
-import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from softpref.core.soft_labels import BetaPrior, fit_beta_prior, from_scores, from_votes
-from softpref.data.pairs import Completion, Message, PairSet, PreferencePair, Reading, Text, orient
+from softpref.data.label_columns import LABEL_KINDS, LabelKind
+from softpref.data.pairs import Completion, PairSet, PreferencePair, Reading, Text, orient
+from softpref.data.read_options import ReadOptions
+from softpref.data.row_reader import RowReader
 from softpref.errors import DataError, Fault, OptionError, nearest
 
 SIDES = (("chosen", "rejected"), ("response_1", "response_2"))
-VOTES = ("votes_1", "votes_2", "votes_tie")
-REWARDS = ("chosen_reward", "rejected_reward")
 COMMON = ("prompt", "weight", "id", "meta", "label_source")
-ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
 
 # A column of one of these names would change what is learned, so leaving it unread in silence is not an option.
 _LABEL_LIKE = re.compile(
     r"label|weight|margin|reward|score|rating|vote|prefer|prob|confiden|agree|winner|better|rank", re.IGNORECASE
 )
-
-
-@dataclass(frozen=True)
-class ReadOptions:
-    """How a file of pairs becomes labelled, oriented pairs.
-
-    Attributes:
-        identical: pairs whose two sides are the same text are refused (``error``) or dropped and counted (``drop``).
-        votes: vote counts become p through a Beta prior fitted to the file (``prior``), or as their raw ``mean``.
-        vote_prior: the a of a Beta(a, a) to use in place of the fitted one.
-        reward_scale: p = s(scale · (chosen_reward − rejected_reward)), in 1 / units of the reward.
-    """
-
-    identical: str = "error"
-    votes: str = "prior"
-    vote_prior: float | None = None
-    reward_scale: float | None = None
-
-    def __post_init__(self) -> None:
-        for name, known in (("identical", ("error", "drop")), ("votes", ("prior", "mean"))):
-            value = getattr(self, name)
-            if value not in known:
-                raise OptionError(f"{name} is {value!r}{nearest(str(value), known)}")
-        for name in ("vote_prior", "reward_scale"):
-            value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and value > 0):
-                raise OptionError(f"{name} is {value}; it must be a finite number above 0")
-        if self.vote_prior is not None and self.votes == "mean":
-            raise OptionError("vote_prior has no effect with votes='mean': leave one of the two out")
-
-
-@dataclass
-class RowReader:
-    """One row while it is read: hands out checked fields and collects what is wrong with the others."""
-
-    row: int
-    values: Mapping[str, Any]
-    faults: list[Fault]
-
-    def fault(self, name: str, problem: str, mend: str) -> None:
-        """Record one fault of this row."""
-        self.faults.append(Fault(self.row, name, problem, mend))
-
-    def has(self, name: str) -> bool:
-        """Whether the field is there and not empty. An empty CSV cell and a JSON null are both 'not there'."""
-        return self.values.get(name) is not None
-
-    def number(self, name: str, low: float, high: float, mend: str) -> float | None:
-        """A finite number in [low, high], from a number or its text."""
-        value = self.values.get(name)
-        try:
-            number = math.nan if isinstance(value, bool) else float(value)  # type: ignore[arg-type]
-        except (TypeError, ValueError):
-            number = math.nan
-        if low <= number <= high and math.isfinite(number):
-            return number
-        problem = "is missing" if value is None else f"{_shown(value)} is not a number in [{low:g}, {high:g}]"
-        self.fault(name, problem, mend)
-        return None
-
-    def text(self, name: str) -> Text | None:
-        """A string, or a list of messages (in CSV: its JSON)."""
-        value = self.values.get(name)
-        if isinstance(value, str):
-            return self._messages(name, json_list) if (json_list := _json_list(value)) is not None else value
-        if isinstance(value, list):
-            return self._messages(name, value)
-        what = "is missing" if value is None else f"is {_shown(value)}"
-        self.fault(name, what, "give a string or a list of {role, content} messages")
-        return None
-
-    def _messages(self, name: str, value: list[Any]) -> list[Message] | None:
-        if not value:
-            self.fault(name, "is an empty list of messages", "give at least one message, or drop the row")
-            return None
-        for position, message in enumerate(value, start=1):
-            if not (isinstance(message, dict) and isinstance(message.get("content"), str)):
-                self.fault(name, f"message {position} has no text content", 'write {"role": …, "content": "text"}')
-                return None
-            if message.get("role") not in ROLES:
-                role = _shown(message.get("role"))
-                self.fault(name, f"message {position} has the role {role}", f"use one of {', '.join(sorted(ROLES))}")
-                return None
-        return [dict(message) for message in value]
-
-    def mapping(self, name: str) -> dict[str, Any]:
-        """An object (in CSV: its JSON); empty when absent."""
-        value = self.values.get(name)
-        if isinstance(value, str):
-            with contextlib.suppress(json.JSONDecodeError):
-                value = json.loads(value)
-        if value is None or isinstance(value, dict):
-            return value or {}
-        self.fault(name, f"{_shown(value)} is not an object", "write a JSON object, or remove it")
-        return {}
 
 
 @dataclass
@@ -128,79 +29,6 @@ class _Draft:
 
     pair: PreferencePair
     label: tuple[float, ...] | None = None
-
-
-@dataclass(frozen=True)
-class LabelKind:
-    """One way in which a row can carry its label: its columns, how one is read, and how a file's become p."""
-
-    columns: tuple[str, ...]
-    read: Callable[[RowReader], tuple[float, ...] | None]
-    to_labels: Callable[[list[tuple[float, ...]], ReadOptions], tuple[list[float], dict[str, Any]]]
-    method: str
-
-
-def _read_soft_label(row: RowReader) -> tuple[float, ...] | None:
-    p = row.number("soft_label", 0, 1, "give P(chosen ≻ rejected) as a probability; divide percentages by 100")
-    return None if p is None else (p,)
-
-
-def _read_votes(row: RowReader) -> tuple[float, ...] | None:
-    counts = []
-    for name in VOTES:
-        if name == "votes_tie" and not row.has(name):
-            counts.append(0.0)
-            continue
-        count = row.number(name, 0, 1e9, "give a count of votes, 0 or more")
-        if count is not None and count != int(count):
-            row.fault(name, f"{count:g} is not a whole number", "give a count of votes; a mean belongs in soft_label")
-            count = None
-        if count is None:
-            return None
-        counts.append(count)
-    if sum(counts) == 0:
-        row.fault("votes_1", "nobody voted on this pair", "drop the row, or give its votes")
-        return None
-    return tuple(counts)
-
-
-def _read_rewards(row: RowReader) -> tuple[float, ...] | None:
-    found = [row.number(name, -1e9, 1e9, "give the reward model's score") for name in REWARDS]
-    return None if None in found else tuple(x for x in found if x is not None)
-
-
-def _given(labels: list[tuple[float, ...]], _: ReadOptions) -> tuple[list[float], dict[str, Any]]:
-    return [p for (p,) in labels], {}
-
-
-def _from_vote_counts(labels: list[tuple[float, ...]], options: ReadOptions) -> tuple[list[float], dict[str, Any]]:
-    first, second, tie = zip(*labels, strict=True)
-    if options.votes == "mean":
-        return from_votes(first, second, tie).tolist(), {"vote_prior": None}
-    if options.vote_prior is not None:
-        prior = BetaPrior(options.vote_prior, options.vote_prior)
-    elif max(map(sum, labels)) < 2:
-        raise OptionError(
-            "no pair has two votes, so they cannot show how much people disagree: set vote_prior to a number "
-            "(1 is Laplace's rule), or votes to 'mean'"
-        )
-    else:
-        prior = fit_beta_prior(first, second, tie)
-    return from_votes(first, second, tie, prior).tolist(), {"vote_prior": prior.a}
-
-
-def _from_reward_columns(labels: list[tuple[float, ...]], options: ReadOptions) -> tuple[list[float], dict[str, Any]]:
-    if options.reward_scale is None:
-        raise OptionError("chosen_reward and rejected_reward become p = s(scale · difference): set reward_scale")
-    first, second = zip(*labels, strict=True)
-    return from_scores(first, second, options.reward_scale).tolist(), {"reward_scale": options.reward_scale}
-
-
-LABEL_KINDS = (
-    LabelKind(("soft_label",), _read_soft_label, _given, "given"),
-    LabelKind(VOTES, _read_votes, _from_vote_counts, "votes"),
-    LabelKind(REWARDS, _read_rewards, _from_reward_columns, "rewards"),
-)
 
 
 @dataclass
@@ -399,19 +227,3 @@ def _source(draft: _Draft, kind: LabelKind, how: Mapping[str, Any]) -> Mapping[s
         return draft.pair.label_source or {"method": "given"}
     counts = {"votes": [int(count) for count in draft.label or ()]} if kind.method == "votes" else {}
     return {"method": kind.method, **counts, **how}
-
-
-def _json_list(value: str) -> list[Any] | None:
-    """The messages in a CSV cell. Only text that *is* a JSON list of objects counts; a story in brackets is a story."""
-    if not value.lstrip().startswith("[{"):
-        return None
-    try:
-        parsed = json.loads(value)
-    except json.JSONDecodeError:
-        return None
-    return parsed if isinstance(parsed, list) else None
-
-
-def _shown(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= 60 else text[:59] + "…"

@@ -20,7 +20,8 @@ from softpref.errors import OptionError
 from softpref.evaluation.responses import from_column, generated
 from softpref.evaluation.win_rates import win_rates
 from softpref.generation.sampling import Sampling
-from softpref.judges.base import Comparison, Judge, Judgement, judge_comparisons
+from softpref.judges.base import Comparison, Judge
+from softpref.judges.both_orders import Judgement, judge_comparisons
 from softpref.judges.store import JudgementStore
 
 EVALUATION_FILE, COMPARISONS_FILE, STORE_FILE = "evaluation.json", "comparisons.jsonl", "judgements.sqlite"

@@ -10,7 +10,7 @@ import numpy as np
 
 from softpref.core.statistics import Estimate, cluster_bootstrap
 from softpref.errors import InputError
-from softpref.judges.base import Judgement
+from softpref.judges.both_orders import Judgement
 
 
 @dataclass(frozen=True)

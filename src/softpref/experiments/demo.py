@@ -27,7 +27,8 @@ from softpref.evaluation.responses import generated
 from softpref.experiments import plan_world
 from softpref.experiments.small_model import save, small_llama, word_tokenizer
 from softpref.generation.sampling import Response, Sampling
-from softpref.judges.base import Comparison, judge_comparisons
+from softpref.judges.base import Comparison
+from softpref.judges.both_orders import judge_comparisons
 from softpref.judges.labelling import label_pairs
 from softpref.judges.simulated import SimulatedJudge
 from softpref.judges.store import JudgementStore

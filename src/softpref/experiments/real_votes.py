@@ -30,7 +30,7 @@ from softpref.core.statistics import cluster_bootstrap
 from softpref.data.files import atomic_write, write_json
 from softpref.data.formats import read_pairs, write_rows
 from softpref.data.pairs import PreferencePair, fingerprint, text_of
-from softpref.data.validation import ReadOptions
+from softpref.data.read_options import ReadOptions
 from softpref.errors import InputError, OptionError
 from softpref.evaluation.classification import (
     Bootstrap,

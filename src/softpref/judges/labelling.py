@@ -13,7 +13,8 @@ from softpref.data.files import write_json
 from softpref.data.formats import write_rows
 from softpref.data.pairs import PreferencePair
 from softpref.errors import InputError
-from softpref.judges.base import Answer, Comparison, Judge, Judgement, judge_comparisons
+from softpref.judges.base import Answer, Comparison, Judge
+from softpref.judges.both_orders import Judgement, judge_comparisons
 from softpref.judges.store import JudgementStore
 
 

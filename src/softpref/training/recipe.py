@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from softpref.data.files import atomic_write
-from softpref.data.validation import ReadOptions
+from softpref.data.read_options import ReadOptions
 
 
 @dataclass
