@@ -123,7 +123,7 @@ KILLED = """
 import sys, time
 sys.path.insert(0, sys.argv[2])
 from judge_doubles import TableJudge, duel
-from softpref.judges.base import judge_comparisons
+from softpref.judges.both_orders import judge_comparisons
 from softpref.judges.store import JudgementStore
 
 class Slow(TableJudge):
