@@ -8,7 +8,7 @@ import pytest
 
 from softpref.errors import InputError
 from softpref.evaluation.win_rates import win_rates
-from softpref.judges.base import Judgement
+from softpref.judges.both_orders import Judgement
 
 
 def judged(p, first_shown=None, identifier="0"):

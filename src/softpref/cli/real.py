@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class RealOptions:
-    """Learn from real votes on arguments (UKPConvArg1) and classify held-out ones: every loss, arguments and debates left out.
+    """Learn from real votes on arguments (UKPConvArg1), and classify pairs of unseen arguments and of unseen debates.
 
     Attributes:
         output: Folder for everything it makes; run again, it goes on from what lies there.
@@ -52,9 +52,17 @@ def run(argv: Sequence[str]) -> None:
 
     data = find_data(options.data)
     say(f"data: {data}")
+    _quiet()
     found = run_real(data, options.output, settings_of(options), say)
     say(as_markdown(found))
     say(f"written to {options.output}/results.md and results.json")
+
+
+def _quiet() -> None:
+    """No bar for every model that is loaded or saved: there are two hundred."""
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
 
 
 def settings_of(options: RealOptions) -> RealSettings:

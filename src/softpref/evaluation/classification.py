@@ -1,9 +1,9 @@
 """The implicit reward as a classifier of preferences: margins of a model against its reference, and figures from them.
 
-A margin says which response a policy prefers more than its reference does (arXiv 2409.06691, §5: "preference
-classification accuracy"). Figures need no generation and no judge: only pairs whose label is known. Pairs are scored as
-they were *written*, not as reading oriented them: after orientation the first side is always the better one, so there is
-one class only and neither an AUC nor a calibration error means anything.
+A margin says which response a policy prefers more than its reference does; its sign as a guess of people's preference is
+the "preference classification" of arXiv 2409.06691. It needs no generation and no judge, only pairs whose label is known.
+Score pairs as they were *written*, not as reading oriented them (``as_written``): after orientation the first side is
+always the better one, so there is one class only, and neither an AUC nor a calibration error means anything.
 """
 
 from __future__ import annotations
@@ -109,7 +109,8 @@ def calibration_figures(log_odds: ArrayLike, soft_label: ArrayLike, bootstrap: B
     """``brier``, ``log_score`` (nats) and ``ece`` of ``s(log_odds)`` against the soft label, both (N,).
 
     Log-odds are β·h as trained ("raw"), or that divided by a temperature that was fitted on *other* pairs. Raw values do
-    not compare across losses: nothing in IPO or a geometric loss asks ``s(β·h)`` to be a probability.
+    not compare across losses: nothing in IPO or a geometric loss asks ``s(β·h)`` to be a probability. The interval of an
+    ECE leans upwards, and may miss its value: a resample's bins are noisier than the sample's, and an ECE counts noise.
     """
     statistics: dict[str, Callable[..., float]] = {
         "brier": lambda z, p: brier(expit(z), p),
@@ -149,21 +150,31 @@ def node_bootstrap(
     Raises ValueError when there is no row.
     """
     arrays = [np.asarray(row) for row in rows]
-    n = len(np.asarray(first))
+    members, codes = np.unique(np.concatenate([np.asarray(first), np.asarray(second)]), return_inverse=True)
+    n = len(codes) // 2
     if n == 0:
         raise ValueError("no rows to estimate from")
-    members, codes = np.unique(np.concatenate([np.asarray(first), np.asarray(second)]), return_inverse=True)
-    groups = _strata_of_members(codes, n, strata)
-    rng = np.random.default_rng(seed)
-    draws = np.full(resamples, np.nan)
-    for i in range(resamples):
-        times = _drawn(groups, len(members), rng)
-        chosen = np.repeat(np.arange(n), times[codes[:n]] * times[codes[n:]])
-        if len(chosen):
-            draws[i] = statistic(*(a[chosen] for a in arrays))
-    defined = draws[~np.isnan(draws)]
-    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2]) if len(defined) else (np.nan, np.nan)
+    groups, rng = _strata_of_members(codes, n, strata), np.random.default_rng(seed)
+    draws = [_draw(statistic, arrays, codes, groups, rng) for _ in range(resamples)]
+    defined = [draw for draw in draws if not np.isnan(draw)]
+    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2]) if defined else (np.nan, np.nan)
     return Estimate(float(statistic(*arrays)), float(low), float(high), n, len(members))
+
+
+def _draw(
+    statistic: Callable[..., float],
+    arrays: Sequence[NDArray[Any]],
+    codes: NDArray[np.intp],
+    groups: Sequence[NDArray[np.intp]],
+    rng: np.random.Generator,
+) -> float:
+    """The statistic on one draw of members; nan where no pair has both of its members drawn."""
+    n = len(codes) // 2
+    times = np.zeros(codes.max() + 1, dtype=np.int64)
+    for group in groups:
+        times[group] = rng.multinomial(len(group), np.full(len(group), 1 / len(group)))
+    chosen = np.repeat(np.arange(n), times[codes[:n]] * times[codes[n:]])
+    return float(statistic(*(a[chosen] for a in arrays))) if len(chosen) else float("nan")
 
 
 def _strata_of_members(codes: NDArray[np.intp], n: int, strata: ArrayLike | None) -> list[NDArray[np.intp]]:
@@ -172,17 +183,9 @@ def _strata_of_members(codes: NDArray[np.intp], n: int, strata: ArrayLike | None
         return [np.unique(codes)]
     of_pair = np.unique(np.asarray(strata), return_inverse=True)[1]
     groups = [np.unique(codes[np.tile(of_pair == s, 2)]) for s in range(of_pair.max() + 1)]
-    if sum(map(len, groups)) != len(np.unique(codes[: 2 * n])):
+    if sum(map(len, groups)) != len(np.unique(codes)):
         raise ValueError("a member stands in pairs of two strata: name members so that each belongs to one")
     return groups
-
-
-def _drawn(groups: Sequence[NDArray[np.intp]], members: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """How often each member is drawn, (members,)."""
-    times = np.zeros(members, dtype=np.int64)
-    for group in groups:
-        times[group] = rng.multinomial(len(group), np.full(len(group), 1 / len(group)))
-    return times
 
 
 def as_dicts(figures: dict[str, Estimate]) -> dict[str, Any]:

@@ -68,7 +68,7 @@ class RealSettings:
 
     ``model`` is a folder or Hub name to start from; None makes a tokenizer and a small Llama from scratch in every fold.
     ``debates`` is how many of the debates are left out in turn, by name; None is all. Shares are of *arguments*, inside
-    each side of a debate. ``micro_batch`` splits an update of ``batch`` pairs where memory is short; it changes nothing else.
+    each side of a debate. ``micro_batch``: pairs in memory at once; an update has ``batch`` of them all the same.
     """
 
     seed: int = 1
@@ -77,15 +77,15 @@ class RealSettings:
     debates: int | None = None
     test_share: float = 0.3
     validation_share: float = 0.2
-    sft_updates: int = 60
+    sft_updates: int = 20
     sft_learning_rate: float = 3e-3
     updates: int = 48
-    learning_rate: float = 1e-3
+    learning_rate: float = 3e-4
     batch: int = 32
     micro_batch: int = 32
-    vocabulary: int = 2000
-    hidden: int = 64
-    layers: int = 2
+    vocabulary: int = 500
+    hidden: int = 32
+    layers: int = 1
     heads: int = 2
     resamples: int = 1000
 
@@ -106,7 +106,7 @@ QUICK = RealSettings(
 
 
 def find_data(folder: str | None = None) -> Path:
-    """The votes' file: in ``folder``, else in $SOFTPREF_DATA, else beside the checkout. Raises InputError when it is in none."""
+    """The votes' file: in ``folder``, else in $SOFTPREF_DATA, else beside the checkout. Raises InputError without it."""
     named = folder or os.environ.get(DATA_VARIABLE)
     file = (Path(named) if named else BESIDE_THE_CHECKOUT) / DATA_FILE
     if not file.is_file():
@@ -142,7 +142,7 @@ def debate_of(pair: PreferencePair) -> str:
 
 
 def arguments_of(pair: PreferencePair) -> tuple[tuple[str, str], tuple[str, str]]:
-    """Both arguments, each as (side, text): five arguments stand in the file under two ids, and a text is what is learned."""
+    """Both arguments, each as (side, text). Not by id: five texts stand in the file under two, and texts are what leaks."""
     return (side_of(pair), text_of(pair.chosen)), (side_of(pair), text_of(pair.rejected))
 
 
@@ -207,19 +207,21 @@ def vote_row(pair: PreferencePair) -> dict[str, Any]:
 
 
 def run_real(data: Path, output: str | Path, settings: RealSettings | None = None, say: Say = print) -> dict[str, Any]:
-    """Train and score every fold and method, then write ``results.json`` and ``results.md``; what the JSON holds is returned.
+    """Train and score every fold and method; write ``results.json`` and ``results.md``, and return what the JSON holds.
 
     A (fold, method) that is finished is not done again on a second call. The weights of a scored run are removed:
     its margins stay, and its ``recipe.yaml`` makes it again.
     """
-    study = _Study(Path(output), read_votes(data), settings or RealSettings(), say)
+    study = Study(Path(output), read_votes(data), settings or RealSettings(), say)
     for fold in study.folds:
         study.run_fold(fold)
     return study.results()
 
 
 @dataclass
-class _Study:
+class Study:
+    """The folds and what has been trained on them, in a folder."""
+
     folder: Path
     pairs: list[PreferencePair]
     settings: RealSettings
@@ -330,15 +332,12 @@ class _Study:
         """Every figure of both settings, written as JSON and as Markdown."""
         self.say(f"[{time.perf_counter() - self.started:5.0f} s] figures and their intervals")
         seen, *left_out = self.folds
-        settings = {
-            "held-out arguments of seen debates": _Setting([seen], self._scores, self._argument_bootstrap(seen))
-        }
+        settings = {"held-out arguments of seen debates": Setting([seen], self._scores, self._argument_bootstrap(seen))}
         if left_out:
-            settings["debates left out in turn"] = _Setting(left_out, self._scores, self._debate_bootstrap(left_out))
-        seconds = sum(self._result(fold, m)["seconds"] for fold in self.folds for m in self.settings.methods)
+            settings["debates left out in turn"] = Setting(left_out, self._scores, self._debate_bootstrap(left_out))
         found = {
             "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-            "seconds": seconds,
+            "seconds": sum(map(self._fold_seconds, self.folds)),
             "settings": asdict(self.settings),
             "figures": {name: setting.figures(self.settings.methods) for name, setting in settings.items()},
         }
@@ -346,6 +345,11 @@ class _Study:
         with atomic_write(self.folder / "results.md") as file:
             file.write(as_markdown(found))
         return found
+
+    def _fold_seconds(self, fold: Fold) -> float:
+        """Training and scoring, whenever it was done."""
+        methods = (self._result(fold, method)["seconds"] for method in self.settings.methods)
+        return (_seconds(self._path(fold) / "sft") or 0.0) + sum(methods)
 
     def _argument_bootstrap(self, fold: Fold) -> Bootstrap:
         first, second = zip(*(arguments_of(pair) for pair in fold.test), strict=True)
@@ -362,24 +366,31 @@ class _Study:
         found: dict[str, Any] = json.loads(self._result_file(fold, method).read_text(encoding="utf-8"))
         return found
 
-    def _scores(self, fold: Fold, name: str) -> _Scores:
+    def _scores(self, fold: Fold, name: str) -> Scores:
         """Log-odds of the fold's test pairs under a method or a baseline, and the temperature from its validation pairs."""
         if name == CONSTANT:
-            return _Scores(np.zeros(len(fold.test)), 1.0)
+            return Scores(np.zeros(len(fold.test)), 1.0)
         if name == LONGER:
             validation, test = _word_difference(fold.validation), _word_difference(fold.test)
         else:
             found = self._result(fold, name)
             validation, test = (found["beta"] * np.array(found[part]) for part in ("validation", "test"))
-        return _Scores(test, fit_temperature(validation, _shares(fold.validation)))
+        return Scores(test, fit_temperature(validation, _shares(fold.validation)))
 
 
 LONGER, CONSTANT = "the longer one wins", "always ½"
 
 
 def _is_finished(run: Path) -> bool:
+    """Whether the run went to its end and its weights are still there."""
+    return _seconds(run) is not None and any(run.glob("*.safetensors"))
+
+
+def _seconds(run: Path) -> float | None:
+    """How long a finished run trained; None for one that did not finish."""
     file = run / "run.json"
-    return file.is_file() and "finished" in json.loads(file.read_text(encoding="utf-8"))
+    record = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return record["finished"]["seconds"] if "finished" in record else None
 
 
 def _shares(pairs: Sequence[PreferencePair]) -> Floats:
@@ -396,7 +407,7 @@ def _word_difference(pairs: Sequence[PreferencePair]) -> Floats:
 
 
 @dataclass(frozen=True)
-class _Scores:
+class Scores:
     """Log-odds (N,) as they are, and the temperature that the validation pairs ask for."""
 
     raw: Floats
@@ -404,11 +415,11 @@ class _Scores:
 
 
 @dataclass
-class _Setting:
+class Setting:
     """The pooled test pairs of some folds: every pair scored by the run that never saw it."""
 
     folds: Sequence[Fold]
-    scores: Callable[[Fold, str], _Scores]
+    scores: Callable[[Fold, str], Scores]
     bootstrap: Bootstrap
 
     def __post_init__(self) -> None:

@@ -1,0 +1,112 @@
+"""What ``softpref inspect`` prints of small files, by hand."""
+
+import json
+
+import pytest
+
+from softpref.cli.main import main
+from softpref.experiments.small_model import word_tokenizer
+
+ROWS = [
+    {"prompt": "make tea ", "chosen": "boil the water", "rejected": "wait", "soft_label": 0.9},
+    {"prompt": "make tea ", "chosen": "no", "rejected": "boil the water", "soft_label": 0.25},
+    {"prompt": "wait ", "chosen": "yes", "rejected": "no", "soft_label": 0.5},
+]
+
+
+def write(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def data(tmp_path):
+    return write(tmp_path / "pairs.jsonl", ROWS)
+
+
+def inspect(capsys, *arguments, code=0):
+    assert main(["inspect", *map(str, arguments)]) == code
+    out, err = capsys.readouterr()
+    assert "Traceback" not in err
+    return " ".join(out.split()) if code == 0 else err
+
+
+def test_counts_and_labels_by_hand(capsys, data):
+    """|2p − 1| of 0.9, 0.75 and 0.5: 0.8, 0.5, 0, mean 0.433. The longer side wins both decided pairs of unequal length."""
+    out = inspect(capsys, "--data", data)
+    assert "3 pairs, 2 prompts" in out
+    assert "soft labels given in the file; mean |2p − 1| = 0.433; 1 ties; 1 pairs had their sides exchanged" in out
+    assert "the longer side is the preferred one in 100% of pairs with unequal lengths" in out
+    for edge, count in (("[0.50, 0.55)", 1), ("[0.75, 0.80)", 1), ("[0.90, 0.95)", 1), ("[0.95, 1.00]", 0)):
+        assert f"{edge} {count} " in f"{out} "
+
+
+def test_lengths_by_hand(capsys, data):
+    """Chosen 3, 3, 1 words, rejected 1, 1, 1, prompt 2, 2, 1: least, median, nine tenths, most."""
+    out = inspect(capsys, "--data", data)
+    assert "words 0% 50% 90% 100%" in out
+    assert "prompt 1 2 2 2" in out
+    assert "chosen 1 3 3 3" in out
+    assert "rejected 1 1 1 1" in out
+
+
+def test_votes_and_drops_are_said(capsys, tmp_path):
+    rows = [
+        {"prompt": "q", "chosen": "a", "rejected": "b", "votes_1": 3, "votes_2": 1},
+        {"prompt": "q", "chosen": "a", "rejected": "a", "votes_1": 1, "votes_2": 1},
+        {"prompt": "q", "chosen": "", "rejected": "b", "votes_1": 0, "votes_2": 4},
+    ]
+    path = write(tmp_path / "pairs.jsonl", rows)
+    out = inspect(capsys, "--data", path, "--reading.identical", "drop", "--reading.vote_prior", "1")
+    assert "dropped: 1 pairs with two identical sides" in out
+    assert "from votes through a Beta(1.00, 1.00) prior" in out
+    assert "empty response: 1 (rows 3)" in out
+
+
+def test_no_labels(capsys, tmp_path):
+    path = write(tmp_path / "pairs.jsonl", [{"prompt": "q", "chosen": "a", "rejected": "b"}])
+    assert "no soft labels: label the pairs, or train with label_treatment hard" in inspect(capsys, "--data", path)
+
+
+def test_a_file_of_identical_pairs_only(capsys, tmp_path):
+    path = write(tmp_path / "pairs.jsonl", [{"prompt": "q", "chosen": "a", "rejected": "a", "soft_label": 0.5}])
+    out = inspect(capsys, "--data", path, "--reading.identical", "drop")
+    assert "0 pairs" in out
+    assert "dropped: 1" in out
+
+
+def test_a_name_in_brackets_is_a_name(capsys, monkeypatch, tmp_path):
+    """Rich reads [old] as a style."""
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "pairs[old].jsonl", ROWS)
+    assert "pairs[old].jsonl: 3 pairs" in inspect(capsys, "--data", "pairs[old].jsonl")
+
+
+def test_faults_name_file_row_field_and_mend(capsys, tmp_path):
+    path = write(tmp_path / "pairs.jsonl", [ROWS[0], {**ROWS[1], "soft_label": 80}, {**ROWS[2], "margin": 1}])
+    err = inspect(capsys, "--data", path, code=2)
+    assert f"softpref inspect: {path}: 2 faults" in err
+    assert "row 2, soft_label: 80 is not a number in [0, 1]; give P(chosen ≻ rejected) as a probability" in err
+    assert "margin: looks like a column that training would read" in err
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """A folder with a tokenizer is enough."""
+    folder = tmp_path_factory.mktemp("model")
+    word_tokenizer("make tea boil the water wait yes no .".split()).save_pretrained(folder)
+    (folder / "config.json").write_text('{"model_type": "llama"}')
+    return folder
+
+
+def test_one_row_as_tokens(capsys, data, model):
+    """Row 2 was turned round: its chosen side is 'boil the water', three words and the end."""
+    out = inspect(capsys, "--data", data, "--model", model, "--row", "2")
+    assert "row 2, p = 0.750" in out
+    assert "prompt (2 tokens): make·tea·" in out
+    assert "chosen (4 tokens): boil·the·water·<end>·" in out
+    assert "rejected (2 tokens): no·<end>·" in out
+
+
+def test_a_row_that_is_not_there(capsys, data, model):
+    assert "has no pair in row 9" in inspect(capsys, "--data", data, "--model", model, "--row", "9", code=2)

@@ -1,0 +1,225 @@
+"""Commands, exit codes, and one message that says how to mend what was wrong."""
+
+import json
+import subprocess
+import sys
+from importlib import import_module
+from importlib.metadata import entry_points
+
+import pytest
+
+from softpref import __version__
+from softpref.cli.main import COMMANDS, DONE, FAULT, INPUT_WRONG, INTERRUPTED, main
+from softpref.errors import InterruptedRunError, NonFiniteError, SoftprefError
+
+
+def run(capsys, *arguments):
+    """Exit code, standard output, and the one message on standard error."""
+    code = main([str(argument) for argument in arguments])
+    out, err = capsys.readouterr()
+    assert "Traceback" not in err
+    return code, out, err
+
+
+def complaint(capsys, *arguments):
+    code, _, err = run(capsys, *arguments)
+    assert code == INPUT_WRONG
+    assert err.startswith("softpref")
+    return err
+
+
+def test_the_codes():
+    assert (DONE, FAULT, INPUT_WRONG, INTERRUPTED) == (0, 1, 2, 130)
+
+
+def test_the_command_is_installed():
+    [command] = [e for e in entry_points(group="console_scripts") if e.name == "softpref"]
+    assert command.load() is main
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])
+def test_help_names_every_command(capsys, arguments):
+    code, out, _ = run(capsys, *arguments)
+    assert code == DONE
+    for name, what in COMMANDS.items():
+        assert name in out
+        assert what in out
+
+
+def test_version(capsys):
+    assert run(capsys, "--version") == (DONE, f"softpref {__version__}\n", "")
+
+
+# -------------------------------------------------------------------------------------------------- without torch
+
+LAZY = """
+import contextlib, io, json, sys
+import softpref
+from softpref.cli.main import COMMANDS, main
+seen = {"import": sorted(sys.modules)}
+for arguments in [["--help"], *([name, "--help"] for name in COMMANDS)]:
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        try:
+            code = main(arguments)
+        except SystemExit as stop:
+            code = stop.code or 0
+    seen[" ".join(arguments)] = [code, out.getvalue(), "torch" in sys.modules or "transformers" in sys.modules]
+print(json.dumps(seen))
+"""
+
+
+@pytest.fixture(scope="module")
+def lazy():
+    done = subprocess.run([sys.executable, "-c", LAZY], capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+def test_importing_softpref_loads_nothing_heavy(lazy):
+    assert not {"torch", "transformers", "accelerate", "datasets", "scipy", "matplotlib", "pandas"} & set(lazy["import"])
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_help_works_and_loads_no_torch(lazy, command):
+    """Half a second instead of ten."""
+    code, out, torch = lazy[f"{command} --help".strip()]
+    assert code == 0
+    assert f"usage: softpref {command}".strip() in out
+    assert not torch
+
+
+def test_the_help_of_train_explains_every_option(lazy):
+    from dataclasses import fields
+
+    from softpref.training.recipe import TrainRecipe
+
+    _, out, _ = lazy["train --help"]
+    text = " ".join(out.split())
+    for field in fields(TrainRecipe):
+        assert f"--{field.name}" in text
+    assert "Strength of the pull to the reference" in text
+    assert "p = s(scale" in text
+
+
+# -------------------------------------------------------------------------------------------------- what a user gets wrong
+
+
+def test_an_unknown_command_names_the_nearest(capsys):
+    assert "there is no command 'trian'; did you mean 'train'?" in complaint(capsys, "trian")
+    assert "known: " in complaint(capsys, "xyz")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "--beat", "0.3"], "'beat' is no option of softpref train; did you mean 'beta'?"),
+        (["train", "--xyz=1"], "'xyz' is no option of softpref train; see softpref train --help"),
+        (["train"], "model, data, output_dir"),
+        (["inspect", "--data", "p.jsonl", "--row", "one"], "row is 'one', which does not fit: Which row"),
+        (["inspect", "--data", "p.jsonl", "--reading.identical", "dorp"], "identical is 'dorp'; did you mean 'drop'?"),
+        (["inspect", "--data", "absent.jsonl"], "absent.jsonl: no such file"),
+        (["inspect", "--data", "p.jsonl", "--row", "3"], "row has no effect without model"),
+        (["report"], "name the run folders"),
+        (["report", "nowhere"], "nowhere: holds no run"),
+        (["report", "--output", "x.html", "run"], "run"),
+        (["evaluate", "--model", "m", "--against", "n", "--data", "d", "--output", "o", "--judge", "plan_wolrd"],
+         "judge 'plan_wolrd' is unknown; did you mean 'plan_world'?"),
+        (["train", "extra"], "extra"),
+    ],
+)  # fmt: skip
+def test_one_message_says_what_is_wrong(capsys, monkeypatch, tmp_path, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    err = complaint(capsys, *arguments)
+    assert message in err
+    assert err.startswith(f"softpref {arguments[0]}: ")
+    assert err.count("\n") == 1
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    def write(text):
+        path = tmp_path / "recipe.yaml"
+        path.write_text("model: m\ndata: d.jsonl\noutput_dir: o\n" + text, encoding="utf-8")
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("beta: high\n", "beta is 'high', which does not fit: Strength of the pull"),
+        ("betta: 0.1\n", "'betta' is no option of softpref train; did you mean 'beta'?"),
+        ("reading: {identical: sometimes}\n", "identical is 'sometimes'; known: drop, error"),
+        ("max_length: [1, 2]\n", "max_length"),
+        ("beta: [0.1\n", ""),
+    ],
+)
+def test_a_fault_in_a_recipe_names_its_file(capsys, recipe, text, message):
+    path = recipe(text)
+    err = complaint(capsys, "train", "--config", path)
+    assert err.startswith(f"softpref train: {path}: ")
+    assert message in err
+
+
+def test_a_fault_on_the_command_line_is_not_blamed_on_the_recipe(capsys, recipe):
+    path = recipe("beta: 0.1\n")
+    assert str(path) not in complaint(capsys, "train", "--config", path, "--beta", "high")
+
+
+def test_a_recipe_that_is_not_there(capsys, tmp_path):
+    assert "none.yaml: no such file" in complaint(capsys, "train", "--config", tmp_path / "none.yaml")
+
+
+def test_a_report_that_cannot_be_written_is_the_users_to_mend(capsys, tmp_path):
+    """An output that is a folder."""
+    from_folder = tmp_path / "run"
+    from_folder.mkdir()
+    (from_folder / "run.json").write_text(json.dumps({
+        "method": {"base": "dpo", "label_treatment": "hard", "arguments": {}}, "reference": None, "seed": 1, "command": "",
+        "data": {"file": "p", "fingerprint": "f", "tokens": {"kept": 1}, "labels": None}, "versions": {},
+        "model": {"start": "m", "identity": "i"},
+    }))  # fmt: skip
+    assert str(tmp_path) in complaint(capsys, "report", from_folder, "--output", tmp_path)
+
+
+# -------------------------------------------------------------------------------------------------- other ends
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (KeyboardInterrupt(), INTERRUPTED, "run it again to go on"),
+        (InterruptedRunError("stopped at step 3"), INTERRUPTED, "stopped at step 3"),
+        (NonFiniteError("step 3: rows [4]"), FAULT, "step 3: rows [4]"),
+        (ModuleNotFoundError("No module", name="torch"), INPUT_WRONG, "pip install 'softpref[train]'"),
+        (ModuleNotFoundError("No module", name="transformers.models"), INPUT_WRONG, "pip install 'softpref[train]'"),
+    ],
+)
+def test_what_ends_a_command_is_an_exit_code_and_a_message(capsys, monkeypatch, error, code, message):
+    def fail(_):
+        raise error
+
+    monkeypatch.setattr(import_module("softpref.cli.inspect"), "run", fail)
+    found, _, err = run(capsys, "inspect")
+    assert found == code
+    assert message in err
+    assert err.startswith("softpref inspect: ")
+
+
+def test_a_fault_of_ours_shows_where_it_is(capsys, monkeypatch):
+    def fail(_):
+        raise SoftprefError("inner")
+
+    monkeypatch.setattr(import_module("softpref.cli.inspect"), "run", fail)
+    assert main(["inspect"]) == FAULT
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_missing_module_of_ours_is_no_missing_extra(monkeypatch):
+    def fail(_):
+        raise ModuleNotFoundError("No module", name="softpref.nonsense")
+
+    monkeypatch.setattr(import_module("softpref.cli.inspect"), "run", fail)
+    with pytest.raises(ModuleNotFoundError):
+        main(["inspect"])

@@ -1,0 +1,360 @@
+"""The page shows what the run folders say, asks nothing of the network, and lets no text in them act."""
+
+import json
+import re
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from run_folders import RUN, comparison, estimate, evaluation, training, write_run
+
+from softpref.errors import InputError
+from softpref.report.collect import read_run
+from softpref.report.page import MAX_SHOWN_TEXT, write_report
+
+HOSTILE = '</pre></script><script>alert(1)</script><img src="http://evil.example/x.png" onerror="alert(2)">{{ 7 * 7 }}&amp;'
+
+VOID = {"meta", "br", "img", "link", "input", "hr", "area", "base", "col", "embed", "source", "track", "wbr"}
+
+
+class Page(HTMLParser):
+    """Elements with attributes, the text, the text of styles, and the tables as rows of cells."""
+
+    def __init__(self, html):
+        super().__init__(convert_charrefs=True)
+        self.elements, self.text, self.styles, self.tables, self.open = [], [], [], [], []
+        self.feed(html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag == "table":
+            self.tables.append([])
+        elif tag == "tr":
+            self.tables[-1].append([])
+        elif tag in ("td", "th"):
+            self.tables[-1][-1].append("")
+
+    def handle_startendtag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] == "style":
+            self.styles.append(data)
+            return
+        self.text.append(data)
+        if {"td", "th"} & set(self.open):
+            self.tables[-1][-1][-1] += data
+
+    def row(self, table, name):
+        """A row of the first table whose header holds this cell, by column."""
+        found = next(rows for rows in self.tables if table in rows[0])
+        cells = next(row for row in found[1:] if row[0] == name)
+        return dict(zip(found[0], cells, strict=True))
+
+
+def page_of(*folders, tmp_path, title="softpref report"):
+    path = write_report(folders, tmp_path / "report.html", title)
+    return Page(path.read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """Two runs with everything that a run can leave: read only."""
+    root = tmp_path_factory.mktemp("runs")
+    points = [{"step": i, "kl": float(i), "reward": 0.5 + 0.1 * i, "low": 0.4, "high": 0.9, "rewards": [0.5]} for i in range(3)]
+    extra = {"reward": {"name": "gold", **estimate(0.8)}, "kl": estimate(2.5)}
+    return [
+        write_run(
+            root / name,
+            {**RUN, "seed": seed},
+            training(start=0.69 + 0.01 * seed),
+            {"greedy": evaluation(rate, **extra), "sampled": evaluation(rate - 0.1)},
+            [comparison(0.9, HOSTILE, HOSTILE, HOSTILE), comparison(None), comparison(0.5, prompt="wait")],
+            {"reward": "gold", "points": points},
+        )
+        for name, seed, rate in (("gdpo", 1, 0.62), ("cdpo", 2, 0.57))
+    ]
+
+
+@pytest.fixture(scope="module")
+def file(folders, tmp_path_factory):
+    return write_report(folders, tmp_path_factory.mktemp("page") / "report.html", "Tea")
+
+
+@pytest.fixture(scope="module")
+def page(file):
+    return Page(file.read_text(encoding="utf-8"))
+
+
+# -------------------------------------------------------------------------------------------------- what it shows
+
+
+def test_the_figures_of_every_run_stand_in_the_tables(page):
+    run = page.row("label treatment", "gdpo")
+    assert {name: run[name].strip() for name in ("loss", "label treatment", "arguments", "pairs", "updates", "seed")} == {
+        "loss": "dpo", "label treatment": "geometric", "arguments": "beta = 0.3", "pairs": "8", "updates": "20", "seed": "1",
+    }  # fmt: skip
+    greedy = page.row("percentage", "cdpo")
+    assert (greedy["ties"], greedy["coverage"], greedy["mean words"], greedy["unfinished"]) == ("12.5%", "87.5%", "12.5", "3")
+    assert all(number in greedy["percentage"] for number in ("0.570", "0.470", "0.670"))
+    assert all(number in greedy["gold"] for number in ("0.800", "0.700", "0.900"))
+    assert all(number in greedy["KL, nats"] for number in ("2.50", "2.40", "2.60"))
+    text = "".join(page.text)
+    for words in ("Tea", "Results: greedy", "Results: sampled", "Training loss", "Soft labels of pairs.jsonl", "softpref train --config"):
+        assert words in text
+
+
+def test_every_figure_is_there_with_a_name_for_screen_readers(page):
+    """Labels once for both runs (one fingerprint), 4 curves, win rates of 2 evaluations, rewards of one, the frontier."""
+    labels = [attributes["aria-label"] for tag, attributes in page.elements if tag == "svg"]
+    assert sorted(labels) == sorted([
+        "Soft labels of pairs.jsonl", "Training loss", "Margin", "Log-ratio of the chosen side",
+        "Log-ratio of the rejected side", "Win rates, greedy", "Win rates, sampled", "Reward, greedy",
+        "gold against KL along training",
+    ])  # fmt: skip
+
+
+def test_failed_comparisons_are_no_examples(page, folders):
+    text = "".join(page.text)
+    assert "p = 0.90" in text
+    assert "p = None" not in text
+    assert len(read_run(folders[0]).evaluations[0].examples) == 2
+
+
+def test_examples_are_the_surest_and_the_least_sure(tmp_path):
+    rows = [comparison(i / 40, prompt=f"p{i}") for i in range(41)]
+    folder = write_run(tmp_path / "run", evaluations={"greedy": evaluation()}, comparisons=rows)
+    [found] = read_run(folder).evaluations
+    p = [row["p"] for row in found.examples]
+    assert p[:4] == [1.0, 0.975, 0.95, 0.925]
+    assert sorted(p[4:8]) == [0.45, 0.475, 0.5, 0.525] or sorted(p[4:8]) == [0.475, 0.5, 0.525, 0.55]
+    assert p[8:] == [0.075, 0.05, 0.025, 0.0]
+
+
+def test_a_labelled_data_set_shows_its_judge(tmp_path):
+    """What ``label_pairs`` writes; only the demo knows a gold beside it."""
+    labelling = {"judge": "simulated:test", "asked": 10, "labelled": 9, "coverage": 0.9, "position_bias": 0.25, "order_disagreement": 0.125}
+    for name, gold in (("plain", {}), ("demo", {"gold": {"accuracy against gold": 0.75}})):
+        run = {**RUN, "data": {**RUN["data"], "labelling": {**labelling, **gold}}}
+        page = page_of(write_run(tmp_path / name, run, training()), tmp_path=tmp_path)
+        cells = {row[0]: row[1] for table in page.tables for row in table if len(row) == 2}
+        assert (cells["judge"], cells["labelled"]) == ("simulated:test", "9 of 10 (coverage 90.0%)")
+        assert (cells["position bias"], cells["orders disagree"]) == ("+0.250", "12.5%")
+        assert cells.get("accuracy against gold") == ("0.750" if gold else None)
+
+
+def test_runs_of_one_name_are_two_runs(tmp_path):
+    """seed_1/gdpo and seed_2/gdpo: neither may hide the other, in a table or in a figure."""
+    folders = [
+        write_run(tmp_path / f"seed_{seed}" / "gdpo", {**RUN, "seed": seed}, training(start=0.5 + seed), {"greedy": evaluation()})
+        for seed in (1, 2)
+    ]
+    html = write_report(folders, tmp_path / "report.html").read_text(encoding="utf-8")
+    loss = html[html.index('aria-label="Training loss"') :]
+    lines = re.findall(r'<g id="line2d_\d+">\s*<path d="[^"]*" clip-path[^>]*stroke: (#\w+)', loss[: loss.index("</svg>")])
+    assert len(lines) == 2
+    assert len(set(lines)) == 2
+
+
+def test_one_run_has_one_colour_in_every_figure(tmp_path):
+    """The first run has no log, so the curves show the second only, in the second colour."""
+    both = [write_run(tmp_path / name, metrics=log) for name, log in (("gdpo", None), ("cdpo", training()))]
+    html = write_report(both, tmp_path / "report.html").read_text(encoding="utf-8")
+    loss = html[html.index('aria-label="Training loss"') :]
+    assert "#d55e00" in loss[: loss.index("</svg>")]
+    assert "#0072b2" not in loss[: loss.index("</svg>")]
+
+
+def test_a_run_without_a_reference_has_its_curve_too(tmp_path):
+    """SFT needs none; its loss is no less worth seeing."""
+    data = {**RUN["data"], "labels": None, "reading": {"rows": 9}}
+    run = {**RUN, "reference": None, "data": data, "method": {**RUN["method"], "base": "sft", "arguments": {}}}
+    page = page_of(write_run(tmp_path / "sft", run, [{"step": 1, "loss": 3.0}, {"step": 2, "loss": 2.0}]), tmp_path=tmp_path)
+    assert "Training loss" in [attributes["aria-label"] for tag, attributes in page.elements if tag == "svg"]
+
+
+# -------------------------------------------------------------------------------------------------- what is missing
+
+
+def test_a_run_alone_makes_a_page(tmp_path):
+    """No metrics, no evaluation, no labels, not finished."""
+    run = {key: value for key, value in RUN.items() if key not in ("finished", "step_0_difference")}
+    run = {**run, "data": {**RUN["data"], "labels": None}}
+    page = page_of(write_run(tmp_path / "run", run), tmp_path=tmp_path)
+    assert page.row("label treatment", "run")["updates"] == "unfinished"
+    assert not any(tag == "svg" for tag, _ in page.elements)
+
+
+def test_an_evaluation_of_one_run_only_and_without_examples(tmp_path):
+    both = [write_run(tmp_path / "a", evaluations={"greedy": evaluation()}), write_run(tmp_path / "b")]
+    page = page_of(*both, tmp_path=tmp_path)
+    assert page.row("percentage", "a")["coverage"] == "87.5%"
+    assert "Examples: greedy" not in "".join(page.text)
+
+
+def test_examples_of_the_second_run_are_shown_where_the_first_has_none(tmp_path):
+    both = [
+        write_run(tmp_path / name, evaluations={"greedy": evaluation()}, comparisons=rows)
+        for name, rows in (("a", []), ("b", [comparison()]))
+    ]
+    assert "b beside sft" in "".join(page_of(*both, tmp_path=tmp_path).text)
+
+
+def test_one_prompt_has_no_interval(tmp_path):
+    """A bootstrap of one cluster gives nan."""
+    rate = {**estimate(0.6), "low": float("nan"), "high": float("nan")}
+    figures = evaluation()
+    figures["win_rates"] = {**figures["win_rates"], "percentage": rate}
+    page = page_of(write_run(tmp_path / "run", evaluations={"greedy": figures}), tmp_path=tmp_path)
+    assert "0.600" in page.row("percentage", "run")["percentage"]
+
+
+def test_nothing_was_of_unequal_length(tmp_path):
+    page = page_of(write_run(tmp_path / "run", evaluations={"greedy": evaluation(longer_wins=None)}), tmp_path=tmp_path)
+    assert page.row("percentage", "run")["longer side wins"] == "–"
+
+
+def test_a_folder_without_a_run_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"empty: holds no run \(run\.json is missing\)"):
+        write_report([tmp_path / "empty"], tmp_path / "report.html")
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_a_broken_file_is_named(tmp_path):
+    folder = write_run(tmp_path / "run")
+    (folder / "run.json").write_text("{", encoding="utf-8")
+    with pytest.raises(InputError, match=r"run\.json: is not JSON"):
+        read_run(folder)
+
+
+def test_a_log_whose_last_line_was_cut_by_a_kill_is_read_or_named(tmp_path):
+    folder = write_run(tmp_path / "run", metrics=training())
+    with (folder / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 25, "lo')
+    try:
+        found = read_run(folder)
+    except InputError as error:
+        assert "metrics.jsonl" in str(error)  # noqa: PT017
+    else:
+        assert [line["step"] for line in found.training] == [5, 10, 15, 20]
+
+
+# -------------------------------------------------------------------------------------------------- foreign text
+
+
+def assert_harmless(page):
+    """Nothing acts, nothing is fetched: only fragments and data URLs are referred to."""
+    for tag, attributes in page.elements:
+        assert tag not in ("script", "iframe", "object", "embed", "link", "img", "base", "form"), tag
+        for name, value in attributes.items():
+            assert not name.startswith("on"), (tag, name)
+            if name in ("src", "href", "xlink:href", "action", "data", "poster", "srcset", "formaction"):
+                assert value.startswith(("#", "data:")), (tag, name, value)
+            if name in ("style", "clip-path", "fill", "filter", "mask"):
+                assert not re.search(r"url\(\s*['\"]?(?!#|data:)", value), (tag, name, value)
+    assert not re.search(r"@import|url\(\s*['\"]?(?!#|data:)|expression\(", "".join(page.styles))
+
+
+def test_a_page_refers_to_nothing_outside(page):
+    assert_harmless(page)
+    [policy] = [a["content"] for tag, a in page.elements if tag == "meta" and a.get("http-equiv") == "Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+
+
+def test_hostile_text_is_shown_and_does_not_act(tmp_path):
+    """In a prompt, in responses, in names, in options, in the title: all of it comes from elsewhere."""
+    run = json.loads(json.dumps(RUN).replace("models/sft", json.dumps(HOSTILE)[1:-1]))
+    run["command"], run["data"]["file"], run["method"]["arguments"] = HOSTILE, f"data/{HOSTILE.replace('/', '|')}", {"alpha": HOSTILE}
+    figures = evaluation(model=HOSTILE, against=HOSTILE, judge=HOSTILE, reward={"name": HOSTILE, **estimate(0.5)})
+    name = "<img src=x onerror=alert(3)> \"'&"
+    frontier = {"reward": HOSTILE, "points": [{"step": 0, "kl": 0.0, "reward": 0.1, "low": 0.0, "high": 0.2}]}
+    folder = write_run(
+        tmp_path / name, run, training(), {name: figures}, [comparison(0.9, HOSTILE, HOSTILE, HOSTILE)], frontier
+    )
+    page = page_of(folder, tmp_path=tmp_path, title=HOSTILE)
+    assert_harmless(page)
+    text = "".join(page.text)
+    assert text.count(HOSTILE) >= 9
+    assert name in text
+
+
+def test_marks_that_turn_or_hide_text_are_made_visible(tmp_path):
+    text = "a\u202eb\u200bc\x00d\x1b[31m\u2066e\ufeff"
+    folder = write_run(tmp_path / "run", evaluations={"greedy": evaluation()}, comparisons=[comparison(0.9, text, text, text)])
+    html = write_report([folder], tmp_path / "report.html").read_text(encoding="utf-8")
+    assert not re.search("[\u202a-\u202e\u2066-\u2069\u200b\ufeff\x00\x1b]", html)
+    assert r"a\u202eb\u200bc\u0000d\u001b[31m\u2066e\ufeff" in html
+
+
+def test_line_separators_in_a_response_do_not_break_the_reading(tmp_path):
+    """``comparisons.jsonl`` holds them as they are."""
+    text = "one\u2028two\u2029three\u0085four"
+    folder = write_run(tmp_path / "run", evaluations={"greedy": evaluation()}, comparisons=[comparison(0.9, text)])
+    assert read_run(folder).evaluations[0].examples[0]["prompt"] == text
+
+
+def test_endless_text_is_cut(tmp_path):
+    """And no line is wider than the page: it may break anywhere."""
+    long = "x" * (MAX_SHOWN_TEXT + 3000)
+    folder = write_run(tmp_path / "run", evaluations={"greedy": evaluation()}, comparisons=[comparison(0.9, long, long, long)])
+    page = page_of(folder, tmp_path=tmp_path)
+    assert max(len(run) for run in re.findall("x+", "".join(page.text))) == MAX_SHOWN_TEXT
+    assert re.search(r"pre \{[^}]*overflow-wrap: anywhere", "".join(page.styles))
+
+
+def test_messages_are_shown_as_text(tmp_path):
+    turns = [{"role": "user", "content": "tea <b>?"}]
+    folder = write_run(tmp_path / "run", evaluations={"greedy": evaluation()}, comparisons=[comparison(0.9, turns)])
+    assert "tea <b>?" in "".join(page_of(folder, tmp_path=tmp_path).text)
+
+
+@pytest.mark.parametrize("name", ["_baseline", "cost $5 or $6", "$\\nonsense{$"])
+def test_names_mean_themselves_in_figures(tmp_path, name):
+    """Matplotlib hides labels that begin with _ and reads what stands between two $ as mathematics."""
+    folder = write_run(tmp_path / name, metrics=training(), evaluations={"greedy": evaluation()})
+    html = write_report([folder], tmp_path / "report.html").read_text(encoding="utf-8")
+    for figure in ("Training loss", "Win rates, greedy"):
+        start = html.index(f'aria-label="{figure}"')
+        assert name in "".join(Page("<svg " + html[start : html.index("</svg>", start)] + "</svg>").text)
+
+
+# -------------------------------------------------------------------------------------------------- the same page, a browser
+
+
+def test_a_page_is_the_same_every_time(tmp_path):
+    folder = write_run(tmp_path / "run", metrics=training(), evaluations={"greedy": evaluation()})
+    one, two = (write_report([folder], tmp_path / f"{i}.html").read_bytes() for i in (1, 2))
+    assert one == two
+
+
+def test_what_figures_refer_to_is_there(page):
+    """Clip paths and markers."""
+    defined = {a["id"] for _, a in page.elements if "id" in a}
+    used = {value[1:] for _, a in page.elements for name, value in a.items() if name == "xlink:href"}
+    used |= set(re.findall(r"url\(#([^)]+)\)", " ".join(str(v) for _, a in page.elements for v in a.values())))
+    assert used <= defined
+
+
+CHROMIUM = Path("/usr/bin/chromium")
+
+
+@pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no browser at {CHROMIUM}")
+def test_a_browser_opens_it(file, tmp_path):
+    command = [
+        str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}",
+        "--enable-logging=stderr", "--v=0", "--dump-dom", file.as_uri(),
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    page = Page(done.stdout)
+    assert page.row("percentage", "gdpo")["coverage"] == "87.5%"
+    assert_harmless(page)
+    assert "CONSOLE" not in done.stderr
+    assert "Refused to" not in done.stderr
