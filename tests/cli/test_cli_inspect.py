@@ -75,11 +75,13 @@ def test_a_file_of_identical_pairs_only(capsys, tmp_path):
     assert "dropped: 1" in out
 
 
-def test_a_name_in_brackets_is_a_name(capsys, monkeypatch, tmp_path):
-    """Rich reads [old] as a style."""
+@pytest.mark.parametrize("name", ["pairs[old].jsonl", "[bold]/[/x].jsonl"])
+def test_a_name_in_brackets_is_a_name(capsys, monkeypatch, tmp_path, name):
+    """Rich reads [old] as a style, and stops at the end of one that was never begun."""
     monkeypatch.chdir(tmp_path)
-    write(tmp_path / "pairs[old].jsonl", ROWS)
-    assert "pairs[old].jsonl: 3 pairs" in inspect(capsys, "--data", "pairs[old].jsonl")
+    (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
+    write(tmp_path / name, ROWS)
+    assert f"{name}: 3 pairs" in inspect(capsys, "--data", name)
 
 
 def test_faults_name_file_row_field_and_mend(capsys, tmp_path):
@@ -94,7 +96,7 @@ def test_faults_name_file_row_field_and_mend(capsys, tmp_path):
 def model(tmp_path_factory):
     """A folder with a tokenizer is enough."""
     folder = tmp_path_factory.mktemp("model")
-    word_tokenizer("make tea boil the water wait yes no .".split()).save_pretrained(folder)
+    word_tokenizer(["make", "tea", "boil", "the", "water", "wait", "yes", "no"]).save_pretrained(folder)
     (folder / "config.json").write_text('{"model_type": "llama"}')
     return folder
 

@@ -76,7 +76,9 @@ def lazy():
 
 
 def test_importing_softpref_loads_nothing_heavy(lazy):
-    assert not {"torch", "transformers", "accelerate", "datasets", "scipy", "matplotlib", "pandas"} & set(lazy["import"])
+    assert not {"torch", "transformers", "accelerate", "datasets", "scipy", "matplotlib", "pandas"} & set(
+        lazy["import"]
+    )
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])

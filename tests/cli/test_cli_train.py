@@ -13,9 +13,10 @@ import yaml
 from safetensors.torch import load_file
 
 from softpref.cli.main import main
+from softpref.errors import OptionError
 from softpref.experiments.small_model import save, small_llama
 
-STEPS = 120
+STEPS = 100
 
 
 @pytest.fixture(scope="module")
@@ -125,11 +126,13 @@ def interrupted(place):
     """The command in a process of its own, with SIGINT after some updates: folder, exit code, standard error."""
     folder = place / "interrupted"
     command = [
-        sys.executable, "-m", "softpref.cli.main", "train", "--config", str(place / "recipe.yaml"), "--output_dir", str(folder),
-        "--train.max_steps", str(STEPS),
+        sys.executable, "-m", "softpref.cli.main", "train", "--config", str(place / "recipe.yaml"),
+        "--output_dir", str(folder), "--train.max_steps", str(STEPS),
     ]  # fmt: skip
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
         deadline = time.monotonic() + 120
         while not (folder / "metrics.jsonl").is_file() or len(log(folder)) < 5:
             assert process.poll() is None
@@ -178,24 +181,55 @@ def test_a_finished_run_is_not_written_over(finished, place, capsys):
     assert f"{finished} holds a run already" in complaint(capsys, place, "--output_dir", finished)
 
 
-def test_a_finished_run_without_checkpoints_is_not_written_over(place, capsys):
-    arguments = ["--output_dir", place / "bare", "--train.save_strategy", "no", "--train.max_steps", "1"]
-    assert train(place, *arguments) == 0
-    before = (place / "bare" / "run.json").read_text()
-    assert "holds a run already" in complaint(capsys, place, *arguments, "--beta", "0.9")
-    assert (place / "bare" / "run.json").read_text() == before
+@pytest.fixture
+def without_checkpoints(place, tmp_path):
+    """A recipe that saves the model alone: save_strategy "no", quoted, since YAML reads a bare no as false."""
+    recipe = yaml.safe_load((place / "recipe.yaml").read_text())
+    recipe.update(
+        output_dir=str(tmp_path / "bare"),
+        train={"learning_rate": 0.01, "save_strategy": "no", "max_steps": 1, "disable_tqdm": True},
+    )
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump(recipe))
+    assert "save_strategy: 'no'" in path.read_text()
+    return path
+
+
+def test_text_under_train_stays_text(without_checkpoints, place, tmp_path):
+    """And so does the recipe that is saved with the run: the demo's SFT run is one of these."""
+    assert train(place, config=without_checkpoints) == 0
+    assert not list((tmp_path / "bare").glob("checkpoint-*"))
+    assert train(place, "--output_dir", tmp_path / "again", config=tmp_path / "bare" / "recipe.yaml") == 0
+    assert same(tmp_path / "bare", tmp_path / "again")
+
+
+def test_a_finished_run_without_checkpoints_is_not_written_over(without_checkpoints, place, capsys, tmp_path):
+    """It would be lost in silence."""
+    from softpref.training.recipe import TrainRecipe
+    from softpref.training.run import train as train_recipe
+
+    recipe = TrainRecipe(**{**yaml.safe_load(without_checkpoints.read_text()), "resume": False})
+    train_recipe(recipe)
+    before = (tmp_path / "bare" / "model.safetensors").read_bytes()
+    recipe.beta = 0.9
+    with pytest.raises(OptionError, match="holds a run already"):
+        train_recipe(recipe)
+    assert (tmp_path / "bare" / "model.safetensors").read_bytes() == before
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--data", "absent.jsonl"], "absent.jsonl: no such file"),
-        (["--model", "nowhere"], "'nowhere' cannot be loaded"),
+        (["--model", "/nowhere"], "'/nowhere' cannot be loaded"),
         (["--loss_type", "gdop"], "did you mean 'gdpo'?"),
         (["--loss_type", "gdpo", "--label_treatment", "conservative"], "gdpo"),
         (["--loss_args.gamma", "1"], "dpo has no argument 'gamma'"),
         (["--beta", "-1"], "beta is -1"),
-        (["--train.learning_rat", "1"], "train.learning_rat is no field of transformers.TrainingArguments; did you mean"),
+        (
+            ["--train.learning_rat", "1"],
+            "train.learning_rat is no field of transformers.TrainingArguments; did you mean",
+        ),
         (["--train.seed", "1"], "train.seed belongs at the top of the recipe"),
         (["--train.lr_scheduler_type", "wavy"], "wavy"),
         (["--max_length", "1"], "max_length is 1"),

@@ -1,7 +1,6 @@
 """Files become rows and rows become files: JSONL and CSV, sound and broken."""
 
 import json
-import os
 from dataclasses import replace
 
 import pytest
@@ -30,10 +29,10 @@ def faults_of(path, reader=read_pairs):
 
 def test_jsonl_by_hand(jsonl, row):
     path = jsonl(row(soft_label=0.25, id="x"), b"", row(prompt="wait?", soft_label=1))
-    found = read_pairs(path)
+    found, given = read_pairs(path), {"method": "given"}
     assert list(found) == [
-        PreferencePair("make tea", "wait", "boil the water", 0.75, id="x", label_source={"method": "given"}, swapped=True, row=1),
-        PreferencePair("wait?", "boil the water", "wait", 1.0, label_source={"method": "given"}, row=3),
+        PreferencePair("make tea", "wait", "boil the water", 0.75, id="x", label_source=given, swapped=True, row=1),
+        PreferencePair("wait?", "boil the water", "wait", 1.0, label_source=given, row=3),
     ]  # fmt: skip
     assert found.name == str(path)
     assert (found.reading.rows, found.reading.swapped, found.reading.label_method) == (2, 1, "given")
@@ -257,7 +256,7 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path):
     with pytest.raises(RuntimeError):
         write_rows(path, breaks())
     assert path.read_bytes() == '{"prompt": "é"}\n'.encode()
-    assert os.listdir(path.parent) == ["pairs.jsonl"]
+    assert list(path.parent.iterdir()) == [path]
 
 
 def test_what_is_being_written_is_not_yet_there(tmp_path):

@@ -58,6 +58,9 @@ def test_messages_are_measured_by_their_text():
     assert (found.lengths["prompt"][0], found.lengths["chosen"][0], found.longer_is_chosen) == (5.0, 2.0, 0.0)
 
 
+GARBLED = "the replacement character \ufffd (text was decoded wrongly)"
+
+
 def odd(*pairs):
     return {found.what: (found.count, found.rows) for found in inspect_pairs(pair_set(*pairs)).odd}
 
@@ -74,7 +77,7 @@ def odd(*pairs):
             (1, 4),
         ),
         ([PreferencePair("q", "a", "b", 0.9, weight=0.0, row=3)], "weight 0: teaches nothing", (3,)),
-        ([PreferencePair("q", "a\ufffd", "b", 0.9, row=2)], "the replacement character \ufffd (text was decoded wrongly)", (2,)),
+        ([PreferencePair("q", "a\ufffd", "b", 0.9, row=2)], GARBLED, (2,)),
         (
             [*(PreferencePair(f"q{i}", "a", "b", 0.9, row=i) for i in range(1, 4)),
              PreferencePair("q", "x " * 11, "b", 0.9, row=4)],

@@ -76,13 +76,14 @@ def test_an_empty_response_is_its_terminator():
 # -------------------------------------------------------------------------------------------------- one terminator, one bos
 
 
-@pytest.mark.parametrize(("bos", "eos"), [(False, False), (True, False), (False, True), (True, True)])
+@pytest.mark.parametrize(
+    ("bos", "eos", "prompt"),
+    [(bos, eos, "make tea ") for bos in (False, True) for eos in (False, True)]
+    + [(True, eos, "<bos> make tea ") for eos in (False, True)],
+)
 @pytest.mark.parametrize("response", ["boil the water", "boil the water <end>"])
-@pytest.mark.parametrize("prompt", ["make tea ", "<bos> make tea "])
-def test_exactly_one_bos_and_one_terminator(bos, eos, response, prompt):
+def test_exactly_one_bos_and_one_terminator(bos, eos, prompt, response):
     """Whether the tokenizer writes them, the text has them already, or neither."""
-    if prompt.startswith("<bos>") and not bos:
-        pytest.skip("this tokenizer knows no bos")
     tokenizer = by_hand.words(bos, eos)
     found = tokens_of(PreferencePair(prompt, response, "wait", 0.9), tokenizer)
     start = [tokenizer.bos_token_id] if bos else []
@@ -180,7 +181,7 @@ def test_all_merging_rows_are_named_together(bpe):
 @settings(deadline=None)
 @given(prompt=st.text(max_size=8), response=st.text(max_size=8))
 def test_a_split_gives_the_tokens_of_the_whole_or_is_refused(bpe, prompt, response):
-    """prompt ids ++ response ids = the ids of the joined text and one end; and the prompt's are those of the prompt alone."""
+    """prompt ids ++ response ids = the ids of the joined text, and one end; the prompt's are those of the prompt alone."""
     pair = PreferencePair(prompt, response, response, 0.9)
     whole, alone = bpe(prompt + response)["input_ids"], bpe(prompt)["input_ids"]
     if whole[: len(alone)] != alone:

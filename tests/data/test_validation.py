@@ -346,4 +346,4 @@ def test_whatever_stands_in_a_row_gives_pairs_or_faults(values):
     try:
         read({**ROW, **json.loads(json.dumps(values))})
     except (DataError, OptionError) as error:
-        assert "pairs.jsonl" in str(error)
+        assert "pairs.jsonl" in str(error)  # noqa: PT017

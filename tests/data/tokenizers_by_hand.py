@@ -2,7 +2,7 @@
 
 from softpref.experiments.small_model import END, bpe_tokenizer, word_tokenizer
 
-WORDS = "make tea boil the water wait pot yes no . ,".split()
+WORDS = ["make", "tea", "boil", "the", "water", "wait", "pot", "yes", "no", ".", ","]
 TURN, TURN_END = "<|turn|>", "<|turn_end|>"
 
 # ChatML-like: the end of a turn, then a newline that no one trains on.

@@ -130,7 +130,9 @@ def test_a_column_with_a_gap_names_the_row(folders, tmp_path):
     write_rows(tmp_path / "test.jsonl", [{"prompt": "wait", "best": "tea"}, {"prompt": "serve", "best": None}])
     for name, row in (("test.jsonl", 2), ("test.csv", 4)):
         with pytest.raises(InputError, match=f"{name}: row {row} has no best"):
-            evaluate(folders["policy"], "best", tmp_path / name, JUDGE, tmp_path / name[-3:], Sampling(max_new_tokens=2))
+            evaluate(
+                folders["policy"], "best", tmp_path / name, JUDGE, tmp_path / name[-3:], Sampling(max_new_tokens=2)
+            )
 
 
 def test_prompts_are_needed(folders, tmp_path):
@@ -172,7 +174,13 @@ def test_messages_meet_messages(tmp_path):
             return super().answer(questions)
 
     prompt = [{"role": "user", "content": "tea?"}]
-    compare(Side("a", ["yes"]), Side("b", [[{"role": "assistant", "content": "no no"}]]), [prompt], Looks("t", gold, 1.0), tmp_path)
+    compare(
+        Side("a", ["yes"]),
+        Side("b", [[{"role": "assistant", "content": "no no"}]]),
+        [prompt],
+        Looks("t", gold, 1.0),
+        tmp_path,
+    )
     assert {(q.first[0]["role"], q.first[0]["content"]) for q in seen} == {("assistant", "yes"), ("assistant", "no no")}
 
 
@@ -196,7 +204,9 @@ def test_a_second_run_generates_and_asks_nothing(folders, data, tmp_path, monkey
             return iter(())
 
     monkeypatch.setattr("softpref.generation.sampling.generate", nothing)
-    again = evaluate(folders["policy"], folders["sft"], data, Silent("test", gold, 1.0, position_bias=0.3), tmp_path, SAMPLED)
+    again = evaluate(
+        folders["policy"], folders["sft"], data, Silent("test", gold, 1.0, position_bias=0.3), tmp_path, SAMPLED
+    )
     assert again == first
 
 

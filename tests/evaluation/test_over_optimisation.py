@@ -27,7 +27,9 @@ def models(word_tokenizer):
 @pytest.fixture(scope="module")
 def folders(models, word_tokenizer, tmp_path_factory):
     root = tmp_path_factory.mktemp("models")
-    return [str(save(model, word_tokenizer, root / name)) for model, name in zip(models, ("policy", "sft"), strict=True)]
+    return [
+        str(save(model, word_tokenizer, root / name)) for model, name in zip(models, ("policy", "sft"), strict=True)
+    ]
 
 
 @torch.no_grad()
@@ -42,7 +44,9 @@ def test_log_ratios_equal_a_direct_computation(models, folders, word_tokenizer):
     """Responses of 1 to 12 tokens, ended or not, more than one batch of them, in an order of their own."""
     rng = np.random.default_rng(0)
     responses = [
-        Response(int(rng.integers(3)), i, "", rng.integers(3, 27, rng.integers(1, 12)).tolist() + [1] * (i % 2), bool(i % 2))
+        Response(
+            int(rng.integers(3)), i, "", rng.integers(3, 27, rng.integers(1, 12)).tolist() + [1] * (i % 2), bool(i % 2)
+        )
         for i in range(BATCH + 6)
     ]
     expected = [

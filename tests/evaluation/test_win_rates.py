@@ -81,7 +81,10 @@ def test_the_interval_of_a_mean_by_theory():
     p = np.random.default_rng(6).random(60)
     found = win_rates([judged(float(x)) for x in p], range(60)).percentage
     half = 1.96 * p.std() / math.sqrt(60)
-    assert (found.low, found.high) == (pytest.approx(p.mean() - half, abs=0.01), pytest.approx(p.mean() + half, abs=0.01))
+    assert (found.low, found.high) == (
+        pytest.approx(p.mean() - half, abs=0.01),
+        pytest.approx(p.mean() + half, abs=0.01),
+    )
 
 
 def test_plain_numbers_for_json():

@@ -1,5 +1,6 @@
 """Generated tokens are those that a loop of one token at a time gives, in any company, after any interruption."""
 
+import copy
 import math
 from dataclasses import replace
 
@@ -11,7 +12,13 @@ from softpref.errors import OptionError
 from softpref.experiments.small_model import small_llama
 from softpref.generation.sampling import Response, Sampling, generate
 
-PROMPTS = ["make tea for two :", "wait", "boil the water . pour the water . add tea leaves :", "a b", "serve tea , yes ?"]
+PROMPTS = [
+    "make tea for two :",
+    "wait",
+    "boil the water . pour the water . add tea leaves :",
+    "a b",
+    "serve tea , yes ?",
+]
 GREEDY = Sampling(max_new_tokens=12)
 
 
@@ -108,9 +115,9 @@ def test_longest_prompts_first_and_places_as_given(model, word_tokenizer):
 
 
 def test_a_conversation_is_answered_through_the_template(model, word_tokenizer):
-    word_tokenizer = type(word_tokenizer)(tokenizer_object=word_tokenizer.backend_tokenizer, eos_token="<end>")
-    word_tokenizer.chat_template = "{% for m in messages %}{{ m['content'] }} : {% endfor %}"
-    [found] = run(model, word_tokenizer, [[{"role": "user", "content": "make tea for two"}]], GREEDY)
+    tokenizer = copy.deepcopy(word_tokenizer)
+    tokenizer.chat_template = "{% for m in messages %}{{ m['content'] }} : {% endfor %}"
+    [found] = run(model, tokenizer, [[{"role": "user", "content": "make tea for two"}]], GREEDY)
     assert found.tokens == naive(model, word_tokenizer, "make tea for two :", 12, ends={1})
 
 

@@ -93,7 +93,9 @@ def test_nothing_is_written_when_every_judgement_failed(tmp_path):
 
 
 def test_messages_are_labelled_as_messages(tmp_path):
-    turns = [[{"role": role, "content": text}] for role, text in (("user", "?"), ("assistant", "y"), ("assistant", "n"))]
+    turns = [
+        [{"role": role, "content": text}] for role, text in (("user", "?"), ("assistant", "y"), ("assistant", "n"))
+    ]
 
     class Likes(TableJudge):
         def answer(self, questions):

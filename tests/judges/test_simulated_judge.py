@@ -71,7 +71,9 @@ def test_failures_have_their_rate():
     """400 expected of 4000, s.d. 19."""
     failed = [a for a in replace(JUDGE, failure_rate=0.1).answer(MANY) if a.failure]
     assert abs(len(failed) - 400) < 4 * 19
-    assert {(a.failure, a.first_logp, a.second_logp, a.mass) for a in failed} == {("simulated outage", None, None, None)}
+    assert {(a.failure, a.first_logp, a.second_logp, a.mass) for a in failed} == {
+        ("simulated outage", None, None, None)
+    }
 
 
 def test_the_same_question_gets_the_same_answer_in_any_company():

@@ -3,7 +3,9 @@
 import json
 
 RUN = {
-    "method": {"loss_type": "gdpo", "base": "dpo", "label_treatment": "geometric", "reduction": "sum", "arguments": {"beta": 0.3}},
+    "method": {
+        "loss_type": "gdpo", "base": "dpo", "label_treatment": "geometric", "reduction": "sum", "arguments": {"beta": 0.3},
+    },
     "data": {
         "file": "data/pairs.jsonl",
         "fingerprint": "f" * 64,

@@ -13,7 +13,9 @@ from softpref.errors import InputError
 from softpref.report.collect import read_run
 from softpref.report.page import MAX_SHOWN_TEXT, write_report
 
-HOSTILE = '</pre></script><script>alert(1)</script><img src="http://evil.example/x.png" onerror="alert(2)">{{ 7 * 7 }}&amp;'
+HOSTILE = (
+    '</pre></script><script>alert(1)</script><img src="http://evil.example/x.png" onerror="alert(2)">{{ 7 * 7 }}&amp;'
+)
 
 VOID = {"meta", "br", "img", "link", "input", "hr", "area", "base", "col", "embed", "source", "track", "wbr"}
 
@@ -69,7 +71,10 @@ def page_of(*folders, tmp_path, title="softpref report"):
 def folders(tmp_path_factory):
     """Two runs with everything that a run can leave: read only."""
     root = tmp_path_factory.mktemp("runs")
-    points = [{"step": i, "kl": float(i), "reward": 0.5 + 0.1 * i, "low": 0.4, "high": 0.9, "rewards": [0.5]} for i in range(3)]
+    points = [
+        {"step": i, "kl": float(i), "reward": 0.5 + 0.1 * i, "low": 0.4, "high": 0.9, "rewards": [0.5]}
+        for i in range(3)
+    ]
     extra = {"reward": {"name": "gold", **estimate(0.8)}, "kl": estimate(2.5)}
     return [
         write_run(
@@ -103,12 +108,24 @@ def test_the_figures_of_every_run_stand_in_the_tables(page):
         "loss": "dpo", "label treatment": "geometric", "arguments": "beta = 0.3", "pairs": "8", "updates": "20", "seed": "1",
     }  # fmt: skip
     greedy = page.row("percentage", "cdpo")
-    assert (greedy["ties"], greedy["coverage"], greedy["mean words"], greedy["unfinished"]) == ("12.5%", "87.5%", "12.5", "3")
+    assert (greedy["ties"], greedy["coverage"], greedy["mean words"], greedy["unfinished"]) == (
+        "12.5%",
+        "87.5%",
+        "12.5",
+        "3",
+    )
     assert all(number in greedy["percentage"] for number in ("0.570", "0.470", "0.670"))
     assert all(number in greedy["gold"] for number in ("0.800", "0.700", "0.900"))
     assert all(number in greedy["KL, nats"] for number in ("2.50", "2.40", "2.60"))
     text = "".join(page.text)
-    for words in ("Tea", "Results: greedy", "Results: sampled", "Training loss", "Soft labels of pairs.jsonl", "softpref train --config"):
+    for words in (
+        "Tea",
+        "Results: greedy",
+        "Results: sampled",
+        "Training loss",
+        "Soft labels of pairs.jsonl",
+        "softpref train --config",
+    ):
         assert words in text
 
 
@@ -141,7 +158,14 @@ def test_examples_are_the_surest_and_the_least_sure(tmp_path):
 
 def test_a_labelled_data_set_shows_its_judge(tmp_path):
     """What ``label_pairs`` writes; only the demo knows a gold beside it."""
-    labelling = {"judge": "simulated:test", "asked": 10, "labelled": 9, "coverage": 0.9, "position_bias": 0.25, "order_disagreement": 0.125}
+    labelling = {
+        "judge": "simulated:test",
+        "asked": 10,
+        "labelled": 9,
+        "coverage": 0.9,
+        "position_bias": 0.25,
+        "order_disagreement": 0.125,
+    }
     for name, gold in (("plain", {}), ("demo", {"gold": {"accuracy against gold": 0.75}})):
         run = {**RUN, "data": {**RUN["data"], "labelling": {**labelling, **gold}}}
         page = page_of(write_run(tmp_path / name, run, training()), tmp_path=tmp_path)
@@ -154,12 +178,19 @@ def test_a_labelled_data_set_shows_its_judge(tmp_path):
 def test_runs_of_one_name_are_two_runs(tmp_path):
     """seed_1/gdpo and seed_2/gdpo: neither may hide the other, in a table or in a figure."""
     folders = [
-        write_run(tmp_path / f"seed_{seed}" / "gdpo", {**RUN, "seed": seed}, training(start=0.5 + seed), {"greedy": evaluation()})
+        write_run(
+            tmp_path / f"seed_{seed}" / "gdpo",
+            {**RUN, "seed": seed},
+            training(start=0.5 + seed),
+            {"greedy": evaluation()},
+        )
         for seed in (1, 2)
     ]
     html = write_report(folders, tmp_path / "report.html").read_text(encoding="utf-8")
     loss = html[html.index('aria-label="Training loss"') :]
-    lines = re.findall(r'<g id="line2d_\d+">\s*<path d="[^"]*" clip-path[^>]*stroke: (#\w+)', loss[: loss.index("</svg>")])
+    lines = re.findall(
+        r'<g id="line2d_\d+">\s*<path d="[^"]*" clip-path[^>]*stroke: (#\w+)', loss[: loss.index("</svg>")]
+    )
     assert len(lines) == 2
     assert len(set(lines)) == 2
 
@@ -177,7 +208,9 @@ def test_a_run_without_a_reference_has_its_curve_too(tmp_path):
     """SFT needs none; its loss is no less worth seeing."""
     data = {**RUN["data"], "labels": None, "reading": {"rows": 9}}
     run = {**RUN, "reference": None, "data": data, "method": {**RUN["method"], "base": "sft", "arguments": {}}}
-    page = page_of(write_run(tmp_path / "sft", run, [{"step": 1, "loss": 3.0}, {"step": 2, "loss": 2.0}]), tmp_path=tmp_path)
+    page = page_of(
+        write_run(tmp_path / "sft", run, [{"step": 1, "loss": 3.0}, {"step": 2, "loss": 2.0}]), tmp_path=tmp_path
+    )
     assert "Training loss" in [attributes["aria-label"] for tag, attributes in page.elements if tag == "svg"]
 
 
@@ -265,14 +298,20 @@ def assert_harmless(page):
 
 def test_a_page_refers_to_nothing_outside(page):
     assert_harmless(page)
-    [policy] = [a["content"] for tag, a in page.elements if tag == "meta" and a.get("http-equiv") == "Content-Security-Policy"]
+    [policy] = [
+        a["content"] for tag, a in page.elements if tag == "meta" and a.get("http-equiv") == "Content-Security-Policy"
+    ]
     assert "default-src 'none'" in policy
 
 
 def test_hostile_text_is_shown_and_does_not_act(tmp_path):
     """In a prompt, in responses, in names, in options, in the title: all of it comes from elsewhere."""
     run = json.loads(json.dumps(RUN).replace("models/sft", json.dumps(HOSTILE)[1:-1]))
-    run["command"], run["data"]["file"], run["method"]["arguments"] = HOSTILE, f"data/{HOSTILE.replace('/', '|')}", {"alpha": HOSTILE}
+    run["command"], run["data"]["file"], run["method"]["arguments"] = (
+        HOSTILE,
+        f"data/{HOSTILE.replace('/', '|')}",
+        {"alpha": HOSTILE},
+    )
     figures = evaluation(model=HOSTILE, against=HOSTILE, judge=HOSTILE, reward={"name": HOSTILE, **estimate(0.5)})
     name = "<img src=x onerror=alert(3)> \"'&"
     frontier = {"reward": HOSTILE, "points": [{"step": 0, "kl": 0.0, "reward": 0.1, "low": 0.0, "high": 0.2}]}
@@ -288,7 +327,9 @@ def test_hostile_text_is_shown_and_does_not_act(tmp_path):
 
 def test_marks_that_turn_or_hide_text_are_made_visible(tmp_path):
     text = "a\u202eb\u200bc\x00d\x1b[31m\u2066e\ufeff"
-    folder = write_run(tmp_path / "run", evaluations={"greedy": evaluation()}, comparisons=[comparison(0.9, text, text, text)])
+    folder = write_run(
+        tmp_path / "run", evaluations={"greedy": evaluation()}, comparisons=[comparison(0.9, text, text, text)]
+    )
     html = write_report([folder], tmp_path / "report.html").read_text(encoding="utf-8")
     assert not re.search("[\u202a-\u202e\u2066-\u2069\u200b\ufeff\x00\x1b]", html)
     assert r"a\u202eb\u200bc\u0000d\u001b[31m\u2066e\ufeff" in html
@@ -304,7 +345,9 @@ def test_line_separators_in_a_response_do_not_break_the_reading(tmp_path):
 def test_endless_text_is_cut(tmp_path):
     """And no line is wider than the page: it may break anywhere."""
     long = "x" * (MAX_SHOWN_TEXT + 3000)
-    folder = write_run(tmp_path / "run", evaluations={"greedy": evaluation()}, comparisons=[comparison(0.9, long, long, long)])
+    folder = write_run(
+        tmp_path / "run", evaluations={"greedy": evaluation()}, comparisons=[comparison(0.9, long, long, long)]
+    )
     page = page_of(folder, tmp_path=tmp_path)
     assert max(len(run) for run in re.findall("x+", "".join(page.text))) == MAX_SHOWN_TEXT
     assert re.search(r"pre \{[^}]*overflow-wrap: anywhere", "".join(page.styles))

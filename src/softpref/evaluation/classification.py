@@ -154,7 +154,7 @@ def node_bootstrap(
     n = len(codes) // 2
     if n == 0:
         raise ValueError("no rows to estimate from")
-    groups, rng = _strata_of_members(codes, n, strata), np.random.default_rng(seed)
+    groups, rng = _strata_of_members(codes, strata), np.random.default_rng(seed)
     draws = [_draw(statistic, arrays, codes, groups, rng) for _ in range(resamples)]
     defined = [draw for draw in draws if not np.isnan(draw)]
     low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2]) if defined else (np.nan, np.nan)
@@ -177,7 +177,7 @@ def _draw(
     return float(statistic(*(a[chosen] for a in arrays))) if len(chosen) else float("nan")
 
 
-def _strata_of_members(codes: NDArray[np.intp], n: int, strata: ArrayLike | None) -> list[NDArray[np.intp]]:
+def _strata_of_members(codes: NDArray[np.intp], strata: ArrayLike | None) -> list[NDArray[np.intp]]:
     """Member codes of each stratum. A member that stands in pairs of two strata is a mistake of the caller."""
     if strata is None:
         return [np.unique(codes)]

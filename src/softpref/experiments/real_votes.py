@@ -247,26 +247,30 @@ class Study:
         wanted = [method for method in self.settings.methods if not self._result_file(fold, method).is_file()]
         if not wanted:
             return
-        self._write_data(fold)
-        self._train_sft(fold)
+        self.prepare(fold)
         held_out = [*fold.validation, *fold.test]
-        reference = side_logps(str(self._path(fold) / "sft"), held_out)
+        reference = side_logps(str(self.path(fold) / "sft"), held_out)
         for method in wanted:
             self._run_method(fold, method, held_out, reference)
 
+    def prepare(self, fold: Fold) -> None:
+        """The fold's training files, and its SFT model."""
+        self._write_data(fold)
+        self._train_sft(fold)
+
     def _write_data(self, fold: Fold) -> None:
-        path = self._path(fold)
+        path = self.path(fold)
         write_rows(path / "train.jsonl", map(vote_row, fold.train))
         winners = [pair for pair in read_pairs(path / "train.jsonl") if pair.soft_label != 0.5]
         write_rows(path / "sft.jsonl", [{"prompt": pair.prompt, "completion": pair.chosen} for pair in winners])
 
     def _train_sft(self, fold: Fold) -> None:
-        s, path = self.settings, self._path(fold)
+        s, path = self.settings, self.path(fold)
         if _is_finished(path / "sft"):
             return
         self._stage(fold, "sft")
         start = s.model or str(self._from_scratch(fold))
-        train = self._arguments(s.sft_updates, s.sft_learning_rate)
+        train = self.arguments(s.sft_updates, s.sft_learning_rate)
         self._train(TrainRecipe(start, str(path / "sft.jsonl"), str(path / "sft"), loss_type="sft", train=train))
 
     def _from_scratch(self, fold: Fold) -> Path:
@@ -275,16 +279,16 @@ class Study:
         texts = {text_of(text) for pair in fold.train for text in (pair.prompt, pair.chosen, pair.rejected)}
         tokenizer = bpe_tokenizer(sorted(texts), s.vocabulary)
         model = small_llama(tokenizer, s.hidden, s.layers, s.heads, context=512, seed=s.seed)
-        return save(model, tokenizer, self._path(fold) / "init")
+        return save(model, tokenizer, self.path(fold) / "init")
 
     def _run_method(self, fold: Fold, method: str, held_out: Sequence[PreferencePair], reference: Floats) -> None:
-        s, path, began = self.settings, self._path(fold), time.perf_counter()
+        s, path, began = self.settings, self.path(fold), time.perf_counter()
         run = path / method
         self._stage(fold, method)
         if not _is_finished(run):
             recipe = TrainRecipe(
                 str(path / "sft"), str(path / "train.jsonl"), str(run), loss_type=method, beta=METHODS[method],
-                train=self._arguments(s.updates, s.learning_rate),
+                train=self.arguments(s.updates, s.learning_rate),
             )  # fmt: skip
             self._train(recipe)
         h = margins(side_logps(str(run), held_out), reference)
@@ -301,7 +305,8 @@ class Study:
         recipe.seed, recipe.max_length, recipe.resume = self.settings.seed, None, Path(recipe.output_dir).is_dir()
         train(recipe, on_log=lambda _: None)
 
-    def _arguments(self, updates: int, learning_rate: float) -> dict[str, Any]:
+    def arguments(self, updates: int, learning_rate: float) -> dict[str, Any]:
+        """What every run hands to ``transformers.TrainingArguments``."""
         s = self.settings
         return {
             "max_steps": updates, "learning_rate": learning_rate, "warmup_steps": min(5, updates // 2),
@@ -320,11 +325,12 @@ class Study:
         place = f"fold {self.folds.index(fold) + 1} of {len(self.folds)}, {fold.name}"
         self.say(f"[{elapsed:5.0f} s] {place}: {what} ({total - left} of {total} runs done{about})")
 
-    def _path(self, fold: Fold) -> Path:
+    def path(self, fold: Fold) -> Path:
+        """Where a fold's files and runs lie."""
         return self.folder / "folds" / fold.name.replace(" ", "-")
 
     def _result_file(self, fold: Fold, method: str) -> Path:
-        return self._path(fold) / method / "margins.json"
+        return self.path(fold) / method / "margins.json"
 
     # --- what came of it --------------------------------------------------------------------------------------------
 
@@ -348,8 +354,8 @@ class Study:
 
     def _fold_seconds(self, fold: Fold) -> float:
         """Training and scoring, whenever it was done."""
-        methods = (self._result(fold, method)["seconds"] for method in self.settings.methods)
-        return (_seconds(self._path(fold) / "sft") or 0.0) + sum(methods)
+        methods = (float(self._result(fold, method)["seconds"]) for method in self.settings.methods)
+        return (_seconds(self.path(fold) / "sft") or 0.0) + sum(methods)
 
     def _argument_bootstrap(self, fold: Fold) -> Bootstrap:
         first, second = zip(*(arguments_of(pair) for pair in fold.test), strict=True)
@@ -390,7 +396,7 @@ def _seconds(run: Path) -> float | None:
     """How long a finished run trained; None for one that did not finish."""
     file = run / "run.json"
     record = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    return record["finished"]["seconds"] if "finished" in record else None
+    return float(record["finished"]["seconds"]) if "finished" in record else None
 
 
 def _shares(pairs: Sequence[PreferencePair]) -> Floats:

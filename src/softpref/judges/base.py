@@ -49,8 +49,9 @@ class Question:
 class Answer:
     """A judge's answer to one question: log-probs of "the first" and "the second" in nats, or why there is none.
 
-    ``mass`` is the probability that the two answers together had; ``raw`` is what the judge said, kept so that another
-    rule of reading costs no call. ``failure`` is None for an answer; a failed question has no log-probs.
+    ``mass`` is the probability that the two answers together had. ``raw`` is what the judge said, kept so that another rule
+    of reading costs no call; ``usage`` counts tokens. ``failure`` is None for an answer. An answer has both log-probs, a
+    failure neither: anything else raises ValueError.
     """
 
     question: Question
@@ -59,6 +60,11 @@ class Answer:
     mass: float | None = None
     raw: str = ""
     failure: str | None = None
+    usage: Mapping[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if (self.failure is None) != (self.first_logp is not None and self.second_logp is not None):
+            raise ValueError("an answer has two log-probs, a failure has none")
 
     @property
     def p_first(self) -> float:

@@ -1,13 +1,20 @@
-"""Both presentation orders of every comparison are asked, stored, and averaged; a failure stays a failure."""
+"""Both presentation orders of every comparison are asked, stored, and averaged; a failure stays a failure.
+
+Asking and using are two passes: answers go to the store as they come and are not kept in memory, and judgements are made
+from the store afterwards. So memory does not grow with answers, and another rule of reading or averaging costs no call.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from softpref.core.soft_labels import average_orders
 from softpref.judges.base import Answer, Comparison, Judge, Question
 from softpref.judges.store import JudgementStore
+
+POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -15,7 +22,8 @@ class Judgement:
     """What came of one comparison. ``p`` = P(response 1 preferred), None when the judgement failed: never ½.
 
     ``first_shown`` and ``second_shown`` are the judge's probability for *the response shown first*, with response 1 shown
-    first and shown second; their average over the two, turned round, is p.
+    first and shown second; p averages the first with the second turned round. Where one order alone was asked,
+    ``second_shown`` is None.
     """
 
     id: str
@@ -23,6 +31,7 @@ class Judgement:
     first_shown: float | None
     second_shown: float | None
     failures: tuple[str, ...] = ()
+    mass: float | None = None
 
     @property
     def position_bias(self) -> float | None:
@@ -34,7 +43,7 @@ class Judgement:
 
 def judge_comparisons(
     judge: Judge,
-    comparisons: Sequence[Comparison],
+    comparisons: Iterable[Comparison],
     store: JudgementStore,
     on_answer: Callable[[Answer], None] | None = None,
 ) -> list[Judgement]:
@@ -42,36 +51,90 @@ def judge_comparisons(
 
     A question that failed in an earlier run is asked again: a failure is no answer.
     """
-    asked = [(_in_order(c), _reversed(c)) for c in comparisons]
-    questions = {question.key: question for both in asked for question in both}
-    known = store.answers(judge.identity, questions)
-    missing = [question for key, question in questions.items() if key not in known]
-    for answer in judge.answer(missing):
-        store.add(judge.identity, answer)
-        known[answer.question.key] = answer
-        if on_answer is not None:
-            on_answer(answer)
-    return [
-        _judgement(comparison.id, known.get(both[0].key), known.get(both[1].key))
-        for comparison, both in zip(comparisons, asked, strict=True)
-    ]
+    comparisons = list(comparisons)
+    ask(judge, (question for one in comparisons for question in orders(one)), store, on_answer)
+    return list(judgements(judge, comparisons, store))
 
 
-def _in_order(comparison: Comparison) -> Question:
-    return Question(comparison.prompt, comparison.response_1, comparison.response_2, comparison.meta)
+def orders(comparison: Comparison, both: bool = True) -> tuple[Question, ...]:
+    """The question with response 1 shown first, and the one with it shown second."""
+    c = comparison
+    first = Question(c.prompt, c.response_1, c.response_2, c.meta)
+    return (first, Question(c.prompt, c.response_2, c.response_1, c.meta)) if both else (first,)
 
 
-def _reversed(comparison: Comparison) -> Question:
-    return Question(comparison.prompt, comparison.response_2, comparison.response_1, comparison.meta)
+def ask(
+    judge: Judge,
+    questions: Iterable[Question],
+    store: JudgementStore,
+    on_answer: Callable[[Answer], None] | None = None,
+) -> None:
+    """Have every question answered, or failed once, and stored. Questions are taken from the iterable as they are sent.
+
+    A question that another run on the same store is asking is left to it, and taken over if that run gives it up.
+    """
+    waiting: Iterable[Question] = questions
+    while True:
+        elsewhere: list[Question] = []
+        answered = 0
+        for answer in judge.answer(_claimed(judge, waiting, store, elsewhere)):
+            store.add(judge.identity, answer)
+            answered += 1
+            if on_answer is not None:
+                on_answer(answer)
+        waiting = [question for question in elsewhere if store.answer(judge.identity, question) is None]
+        if not waiting:
+            return
+        if not answered:
+            time.sleep(POLL_SECONDS)
 
 
-def _judgement(identifier: str, in_order: Answer | None, in_reverse: Answer | None) -> Judgement:
-    failures = tuple(
-        "no answer came back" if answer is None else answer.failure
-        for answer in (in_order, in_reverse)
-        if answer is None or answer.failure is not None
-    )
-    if failures or in_order is None or in_reverse is None:
-        return Judgement(identifier, None, None, None, tuple(f or "failed" for f in failures))
-    first_shown, second_shown = in_order.p_first, in_reverse.p_first
-    return Judgement(identifier, float(average_orders(first_shown, second_shown)), first_shown, second_shown)
+def _claimed(
+    judge: Judge, questions: Iterable[Question], store: JudgementStore, elsewhere: list[Question]
+) -> Iterator[Question]:
+    """The questions that are this run's to ask; those that another run is asking are put aside."""
+    for question in questions:
+        if store.claim(judge.identity, question):
+            yield question
+        elif store.answer(judge.identity, question) is None:
+            elsewhere.append(question)
+
+
+def judgements(
+    judge: Judge, comparisons: Iterable[Comparison], store: JudgementStore, both: bool = True
+) -> Iterator[Judgement]:
+    """What the store says of each comparison, in their order. Nothing is asked."""
+    for comparison in comparisons:
+        asked = orders(comparison, both)
+        answers = [_stored(judge, question, store) for question in asked]
+        yield _judgement(comparison.id, answers)
+
+
+def _stored(judge: Judge, question: Question, store: JudgementStore) -> Answer:
+    """The answer in the store, read by the judge's present rule where it has one."""
+    reread = getattr(judge, "reread", None)
+    found = store.answer(judge.identity, question)
+    if found is not None:
+        return reread(question, found.raw) if reread is not None else found
+    failed = store.failure(judge.identity, question)
+    if failed is None:
+        return Answer(question, failure="not asked yet")
+    reason, raw = failed
+    if reread is not None and raw:
+        again: Answer = reread(question, raw)
+        return again
+    return Answer(question, failure=reason, raw=raw)
+
+
+def _judgement(identifier: str, answers: list[Answer]) -> Judgement:
+    failures = tuple(answer.failure for answer in answers if answer.failure is not None)
+    if failures:
+        return Judgement(identifier, None, None, None, failures)
+    first_shown = answers[0].p_first
+    masses = [answer.mass for answer in answers if answer.mass is not None]
+    mass = min(masses) if masses else None
+    if len(answers) == 1:
+        return Judgement(identifier, first_shown, first_shown, None, mass=mass)
+    second_shown = answers[1].p_first
+    p = float(average_orders(first_shown, second_shown))
+    return Judgement(identifier, p, first_shown, second_shown, mass=mass)

@@ -1,6 +1,6 @@
 """One call to an OpenAI-compatible endpoint: what is sent, what may come back, and what each fault means.
 
-Seen in the wild and told apart here: log-probs missing with HTTP 200, an HTML page with HTTP 200, a sampled token outside the
+Seen in the wild, told apart here: log-probs missing with HTTP 200, an HTML page with HTTP 200, a sampled token outside the
 listed alternatives, fewer alternatives than asked for, an unknown name for the token limit.
 """
 
@@ -72,7 +72,7 @@ class Endpoint:
         return AsyncOpenAI(base_url=self.base_url, api_key=key, timeout=self.timeout, max_retries=0)
 
     async def logprobs(self, client: AsyncOpenAI, asked: str | list[Message], can: Capability) -> Reply:
-        """The first answer tokens with their alternatives: ``{"sampled": […], "positions": [{token: log-prob}], "text"}``."""
+        """The first answer tokens and their alternatives: ``{"sampled": […], "positions": [{token: log-prob}], "text"}``."""
         wanted: dict[str, Any] = {can.limit_name: ANSWER_TOKENS, "temperature": 0}
         if self.api == "chat":
             wanted |= {"logprobs": True, "top_logprobs": can.top_logprobs}
