@@ -1,5 +1,6 @@
 """Both orders of every comparison, and a failure that stays one."""
 
+import itertools
 import math
 
 import numpy as np
@@ -13,6 +14,19 @@ from softpref.judges.both_orders import Judgement, judge_comparisons
 from softpref.judges.store import JudgementStore
 
 probabilities = st.floats(0.001, 0.999)
+
+
+class TakesAhead(TableJudge):
+    """Takes several questions before it answers the first of them, as a judge with parallel calls does."""
+
+    def __init__(self, table, ahead):
+        super().__init__(table)
+        self.ahead = ahead
+
+    def answer(self, questions):
+        questions = iter(questions)
+        while batch := list(itertools.islice(questions, self.ahead)):
+            yield from super().answer(batch)
 
 
 @pytest.fixture
@@ -33,7 +47,7 @@ def test_both_orders_are_asked_and_averaged(store):
     judge = TableJudge({("a", "b"): 0.9, ("b", "a"): 0.4})
     [found] = judge_comparisons(judge, [duel(identifier="7")], store)
     assert judge.asked == [("a", "b"), ("b", "a")]
-    assert found == Judgement("7", pytest.approx(0.75), pytest.approx(0.9), pytest.approx(0.4))
+    assert found == Judgement("7", pytest.approx(0.75), pytest.approx(0.9), pytest.approx(0.4), mass=1.0)
     assert found.position_bias == pytest.approx(0.3)
     assert found.failures == ()
 
@@ -81,6 +95,31 @@ def test_an_identical_question_is_asked_once(store):
     assert [f.p for f in found] == pytest.approx([0.75, 0.75, 0.25])
 
 
+@pytest.mark.parametrize("ahead", [1, 4])
+def test_an_identical_question_fails_once(store, ahead):
+    """Its twin is no second try, whether the judge takes questions one at a time or several ahead."""
+    judge = TakesAhead({("a", "a"): None}, ahead=ahead)
+    [found] = judge_comparisons(judge, [duel("a", "a")], store)
+    assert found.p is None
+    assert judge.asked == [("a", "a")]
+
+
+def test_a_judge_that_drops_a_repeated_question_ends(store, monkeypatch):
+    """Nobody else will answer it: the run must not wait for itself."""
+
+    class Drops(TableJudge):
+        def answer(self, questions):
+            self.asked += list(questions)
+            return iter(())
+
+    def no_sleep(_):
+        raise AssertionError("it waits")
+
+    monkeypatch.setattr("softpref.judges.both_orders.time.sleep", no_sleep)
+    [found] = judge_comparisons(Drops({}), [duel("a", "a")], store)
+    assert found.p is None
+
+
 def test_the_order_given_is_the_order_returned_whatever_the_judge_does(store):
     class Backwards(TableJudge):
         def answer(self, questions):
@@ -122,12 +161,26 @@ def test_a_question_without_an_answer_has_failed(store):
 
     [found] = judge_comparisons(Forgetful({("a", "b"): 0.9, ("b", "a"): 0.4}), [duel()], store)
     assert found.p is None
-    assert found.failures == ("no answer came back",)
+    assert len(found.failures) == 1
 
 
 def test_a_failed_answer_has_no_probability():
     with pytest.raises(ValueError, match="outage"):
         Answer(Question("q", "a", "b"), failure="outage").p_first  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"first_logp": -1.0},
+        {"first_logp": -1.0, "second_logp": -2.0, "failure": "x"},
+        {"first_logp": -1.0, "failure": "x"},
+    ],
+)
+def test_an_answer_has_both_and_a_failure_neither(fields):
+    with pytest.raises(ValueError, match="an answer has two log-probs, a failure has none"):
+        Answer(Question("q", "a", "b"), **fields)
 
 
 def test_probability_of_an_answer_by_hand():

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
+from softpref.cli.judges import JudgeOptions, make_judge
 from softpref.cli.options import parse_options, say
 
 
-@dataclass
-class EvaluateOptions:
+@dataclass(kw_only=True)
+class EvaluateOptions(JudgeOptions):
     """Generate responses, have a judge compare them in both orders, and report win rates with intervals.
 
     Attributes:
@@ -18,39 +19,41 @@ class EvaluateOptions:
         against: A column of the data that holds a response in every row, or the folder or Hub name of another model.
         data: JSONL or CSV file with a prompt in every row.
         output: Folder for responses, judgements and figures; run again, it goes on from what lies there.
-        judge: plan_world, the simulated judge of the demo's world.
         temperature: 0 is greedy.
         top_p: Probability mass to sample from.
-        samples: Responses per prompt; more than one needs a temperature.
+        responses: Responses per prompt; more than one needs a temperature.
         max_new_tokens: Tokens of a response at most; one that reaches it counts as unfinished.
-        batch_size: Prompts times samples that are generated at a time.
-        seed: Seed of sampling and of a simulated judge.
+        generation_batch_size: Prompts times responses that are generated at a time.
+        generation_seed: Seed of sampling.
     """
 
     model: str
     against: str
     data: str
     output: str
-    judge: str
     temperature: float = 0.0
     top_p: float = 1.0
-    samples: int = 1
+    responses: int = 1
     max_new_tokens: int = 256
-    batch_size: int = 32
-    seed: int = 0
+    generation_batch_size: int = 32
+    generation_seed: int = 0
 
 
 def run(argv: Sequence[str]) -> None:
     """Evaluate and print the figures."""
     options = parse_options(EvaluateOptions, "softpref evaluate", argv)
-    from softpref.cli.judges import make_judge
     from softpref.evaluation.evaluate import EVALUATION_FILE, evaluate
     from softpref.generation.sampling import Sampling
 
     sampling = Sampling(
-        options.temperature, options.top_p, options.samples, options.max_new_tokens, options.batch_size, options.seed
+        options.temperature,
+        options.top_p,
+        options.responses,
+        options.max_new_tokens,
+        options.generation_batch_size,
+        options.generation_seed,
     )
-    judge = make_judge(options.judge, options.seed)
+    judge = make_judge(JudgeOptions(**{f.name: getattr(options, f.name) for f in fields(JudgeOptions)}))
     result = evaluate(options.model, options.against, options.data, judge, options.output, sampling)
     _show(result)
     say(f"figures: {options.output}/{EVALUATION_FILE}")

@@ -1,24 +1,115 @@
-"""Judges by the name that the command line gives them."""
+"""Judges by the name that the command line gives them, and what each needs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from softpref.errors import OptionError, nearest
 from softpref.judges.base import Judge
 
 
-def _plan_world(seed: int) -> Judge:
+@dataclass
+class JudgeOptions:
+    """Which judge, and how it is asked.
+
+    Attributes:
+        judge: server, local, reward_model or plan_world (the simulated judge of the demo's world).
+        judge_model: server: the name that the endpoint knows it by; local and reward_model: a folder or Hub name.
+        judge_prompt: general, helpful, harmless, summary, plan, or a path to a .toml file of your own.
+        base_url: server: the endpoint, with its /v1. The key comes from OPENAI_API_KEY in the environment.
+        api: server: chat or completions.
+        concurrency: server: calls under way at once.
+        timeout: server: seconds for one call.
+        retries: server: calls made again for one question after a fault that may pass.
+        samples: server: verdicts per order where the endpoint gives no log-probs.
+        vote_prior: server: the a of the Beta(a, a) prior for sampled verdicts.
+        mass_floor: server and local: the share of probability that the two answers must have together.
+        max_calls: server: calls of this run at most.
+        max_cost: server: cost of this run at most, in the currency of the prices.
+        price_in: server: price of a million tokens of prompt.
+        price_out: server: price of a million tokens of answer.
+        batch_size: local and reward_model: questions at a time.
+        scale: reward_model: p = s(scale · difference of the scores).
+        seed: plan_world: seed of its errors.
+    """
+
+    judge: str
+    judge_model: str | None = None
+    judge_prompt: str | None = None
+    base_url: str | None = None
+    api: str | None = None
+    concurrency: int | None = None
+    timeout: float | None = None
+    retries: int | None = None
+    samples: int | None = None
+    vote_prior: float | None = None
+    mass_floor: float | None = None
+    max_calls: int | None = None
+    max_cost: float | None = None
+    price_in: float | None = None
+    price_out: float | None = None
+    batch_size: int | None = None
+    scale: float | None = None
+    seed: int | None = None
+
+
+def make_judge(options: JudgeOptions) -> Judge:
+    """The judge that the options describe. Raises OptionError where one is unknown, missing, or without effect."""
+    if options.judge not in JUDGES:
+        raise OptionError(f"judge {options.judge!r} is unknown{nearest(options.judge, JUDGES)}")
+    make, needs, takes = JUDGES[options.judge]
+    given = {name: value for name, value in vars(options).items() if name != "judge" and value is not None}
+    for name in needs:
+        if name not in given:
+            raise OptionError(f"judge {options.judge} needs {name}")
+    for name in given:
+        if name not in (*needs, *takes):
+            raise OptionError(f"{name} has no effect with judge {options.judge}: leave it out")
+    return make(given)
+
+
+def _server(given: dict[str, object]) -> Judge:
+    from softpref.judges.prompt import load_prompt
+    from softpref.judges.server import ServerSettings, connect
+
+    prompt = load_prompt(str(given.pop("judge_prompt")))
+    names = {"judge_model": "model", "vote_prior": "prior"}
+    settings = ServerSettings(**{names.get(name, name): value for name, value in given.items()})  # type: ignore[arg-type]
+    return connect(settings, prompt)
+
+
+def _local(given: dict[str, object]) -> Judge:
+    from softpref.judges.local import load_local_judge
+    from softpref.judges.prompt import load_prompt
+
+    prompt = load_prompt(str(given.pop("judge_prompt")))
+    return load_local_judge(str(given.pop("judge_model")), prompt, **given)  # type: ignore[arg-type]
+
+
+def _reward_model(given: dict[str, object]) -> Judge:
+    from softpref.judges.reward_model import load_reward_model_judge
+
+    return load_reward_model_judge(str(given.pop("judge_model")), **given)  # type: ignore[arg-type]
+
+
+def _plan_world(given: dict[str, object]) -> Judge:
     from softpref.experiments.demo import simulated_judge
 
-    return simulated_judge(seed)
+    return simulated_judge(**given)  # type: ignore[arg-type]
 
 
-JUDGES: dict[str, Callable[[int], Judge]] = {"plan_world": _plan_world}
-
-
-def make_judge(name: str, seed: int) -> Judge:
-    """The judge of this name. Raises OptionError for a name that is not known."""
-    if name not in JUDGES:
-        raise OptionError(f"judge {name!r} is unknown{nearest(name, JUDGES)}")
-    return JUDGES[name](seed)
+# name: how it is made, the options that it needs, those that it takes
+JUDGES: dict[str, tuple[Callable[[dict[str, object]], Judge], tuple[str, ...], tuple[str, ...]]] = {
+    "server": (
+        _server,
+        ("base_url", "judge_model", "judge_prompt"),
+        (
+            "api", "concurrency", "timeout", "retries", "samples", "vote_prior", "mass_floor", "max_calls", "max_cost",
+            "price_in", "price_out",
+        ),
+    ),
+    "local": (_local, ("judge_model", "judge_prompt"), ("mass_floor", "batch_size")),
+    "reward_model": (_reward_model, ("judge_model", "scale"), ("batch_size",)),
+    "plan_world": (_plan_world, (), ("seed",)),
+}  # fmt: skip

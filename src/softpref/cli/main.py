@@ -11,6 +11,7 @@ from softpref import __version__
 from softpref.errors import InputError, InterruptedRunError, NonFiniteError, SoftprefError, nearest
 
 COMMANDS = {
+    "label": "turn pairs into soft labels by a judge asked in both orders",
     "train": "train a model on pairs with soft labels, or on completions",
     "evaluate": "generate, judge both orders, and report win rates with intervals",
     "inspect": "show what a data set holds: labels, lengths, odd values, tokens",

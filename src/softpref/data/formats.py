@@ -71,7 +71,12 @@ def write_rows(path: str | Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """JSONL, written beside the target and moved into place: a reader never sees half a file."""
     with atomic_write(Path(path)) as file:
         for row in rows:
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            file.write(row_line(row))
+
+
+def row_line(row: Mapping[str, Any]) -> str:
+    """One row as a line of JSONL."""
+    return json.dumps(row, ensure_ascii=False) + "\n"
 
 
 def pair_row(pair: PreferencePair) -> dict[str, Any]:

@@ -31,7 +31,7 @@ from softpref.data.files import atomic_write, write_json
 from softpref.data.formats import read_pairs, write_rows
 from softpref.data.pairs import PreferencePair, fingerprint, text_of
 from softpref.data.read_options import ReadOptions
-from softpref.errors import InputError, OptionError
+from softpref.errors import InputError, InterruptedRunError, OptionError
 from softpref.evaluation.classification import (
     Bootstrap,
     Floats,
@@ -303,7 +303,10 @@ class Study:
         from softpref.training.run import train
 
         recipe.seed, recipe.max_length, recipe.resume = self.settings.seed, None, Path(recipe.output_dir).is_dir()
-        train(recipe, on_log=lambda _: None)
+        try:
+            train(recipe, on_log=lambda _: None)
+        except InterruptedRunError:
+            raise InterruptedRunError("interrupted; what was finished is on disk, run it again to go on") from None
 
     def arguments(self, updates: int, learning_rate: float) -> dict[str, Any]:
         """What every run hands to ``transformers.TrainingArguments``."""
