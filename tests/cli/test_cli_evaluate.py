@@ -49,7 +49,7 @@ def test_other_settings_into_the_same_folder_are_refused(place, capsys):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"samples": 2}, "needs a temperature above 0"),
+        ({"responses": 2}, "needs a temperature above 0"),
         ({"data": "absent.jsonl"}, "absent.jsonl: no such file"),
         ({"model": "/nowhere"}, "'/nowhere' cannot be loaded"),
         ({"max_new_tokens": "many"}, "max_new_tokens"),

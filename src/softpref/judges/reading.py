@@ -60,7 +60,7 @@ def _read_position(alternatives: Mapping[str, float], prompt: JudgePrompt, floor
         return Reading(mass=mass, failure=f"the two answers had {mass:.3f} of the probability, under {floor}")
     bound = _unlisted(usable)
     first, second = max(first, min(bound, second)), max(second, min(bound, first))
-    return _turned(Reading(first, second, mass), prompt)
+    return turned(Reading(first, second, mass), prompt)
 
 
 def _total(logps: Iterable[float]) -> float:
@@ -89,7 +89,7 @@ def read_verdicts(texts: Sequence[str], prompt: JudgePrompt, prior: float) -> Re
         )
     total = read + 2 * prior
     counted = Reading(math.log((first + prior) / total), math.log((second + prior) / total), read / len(texts))
-    return _turned(counted, prompt)
+    return turned(counted, prompt)
 
 
 def _verdict(text: str, prompt: JudgePrompt) -> int | None:
@@ -101,7 +101,7 @@ def _verdict(text: str, prompt: JudgePrompt) -> int | None:
     return None
 
 
-def _turned(reading: Reading, prompt: JudgePrompt) -> Reading:
+def turned(reading: Reading, prompt: JudgePrompt) -> Reading:
     """A prompt that asks for the worse one: its "1" says that the second is better."""
     if prompt.asks_for == "better":
         return reading
