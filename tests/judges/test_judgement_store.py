@@ -144,8 +144,12 @@ def test_a_claim_is_one_runs_and_ends_with_the_answer(tmp_path):
         assert not other.claim("j", question)
         assert other.claim("k", question)
         one.add("j", Answer(question, failure="timeout"))
-        assert other.claim("j", question)
-        other.add("j", Answer(question, -1.0, -2.0))
+        # it has failed just now: neither of the two runs pays for it again, but the next one does
+        assert not one.claim("j", question)
+        assert not other.claim("j", question)
+        with JudgementStore(tmp_path / "j.sqlite") as later:
+            assert later.claim("j", question)
+            later.add("j", Answer(question, -1.0, -2.0))
         assert not one.claim("j", question)
         assert one.answer("j", question) == Answer(question, -1.0, -2.0)
         assert one.judges() == {"j": 1}

@@ -36,7 +36,7 @@ def comparisons(n):
 
 
 def judge_at(server, **settings):
-    return connect(ServerSettings(server.url, "m", **{"timeout": 0.5, "retries": 8, **settings}), PROMPT)
+    return connect(ServerSettings(server.url, "m", **{"timeout": 5.0, "retries": 8, **settings}), PROMPT)
 
 
 def truth(comparison):
@@ -62,8 +62,8 @@ def test_a_fifth_of_all_calls_fail_and_no_label_is_wrong(tmp_path):
     Every label is the truth; what has none is reported as failed; the calls are those needed and the retries, counted.
     """
     asked = comparisons(150)
-    with HostileServer() as server, JudgementStore(tmp_path / "s.sqlite") as store:
-        judge = judge_at(server, concurrency=12)
+    with HostileServer(hang=4.0) as server, JudgementStore(tmp_path / "s.sqlite") as store:
+        judge = judge_at(server, concurrency=12, timeout=2.0)
         server.rate = 0.2
         found = judge_comparisons(judge, asked, store)
         met = server.met
@@ -81,14 +81,16 @@ def test_a_fifth_of_all_calls_fail_and_no_label_is_wrong(tmp_path):
 
 def test_failures_are_asked_again_and_answers_are_not(tmp_path):
     asked = comparisons(30)
-    with HostileServer() as server, JudgementStore(tmp_path / "s.sqlite") as store:
+    with HostileServer() as server:
         judge = judge_at(server)
         server.rate, server.faults = 0.3, ("wrong token",)
-        first = judge_comparisons(judge, asked, store)
+        with JudgementStore(tmp_path / "s.sqlite") as store:
+            first = judge_comparisons(judge, asked, store)
         failed = sum(len(j.failures) for j in first)
         assert failed > 0
         server.rate, before = 0.0, server.calls
-        second = judge_comparisons(judge, asked, store)
+        with JudgementStore(tmp_path / "s.sqlite") as store:
+            second = judge_comparisons(judge, asked, store)
         assert server.calls - before == failed
     assert [j.p for j in second] == pytest.approx([truth(c) for c in asked], abs=1e-9)
 
@@ -111,7 +113,10 @@ def test_a_lower_floor_reads_what_is_stored_without_a_call(tmp_path):
 
 
 def test_a_server_that_is_slow_to_start_is_refused_before_anything_is_sent():
-    with HostileServer(slow_start=1) as server, pytest.raises(InputError, match="cannot be used: .* on the first call"):
+    with (
+        HostileServer(slow_start=1) as server,
+        pytest.raises(InputError, match=r"cannot be used: .* on the first call"),
+    ):
         judge_at(server)
 
 
@@ -128,15 +133,6 @@ def test_without_log_probs_verdicts_are_sampled(tmp_path):
         assert (10 * source["first_shown"]) == pytest.approx(round(10 * source["first_shown"]))
         assert row["soft_label"] == pytest.approx(0.5 + (source["first_shown"] - source["second_shown"]) / 2)
         assert 0.1 <= source["first_shown"] <= 0.9
-
-
-def test_the_completions_api_is_no_chat(tmp_path):
-    with HostileServer() as server, pytest.raises(InputError, match="cannot be used|refuses"):
-        # this server answers chat replies to completions: nothing in them is a completion's text or log-probs
-        judge_comparisons(
-            judge_at(server, api="completions", retries=0), comparisons(1), JudgementStore(tmp_path / "s")
-        )
-        raise InputError("cannot be used: it read chat replies as completions")
 
 
 def test_the_budget_stops_the_run_and_the_next_one_goes_on(tmp_path):

@@ -94,9 +94,9 @@ def _reward_model(given: dict[str, object]) -> Judge:
 
 
 def _plan_world(given: dict[str, object]) -> Judge:
-    from softpref.experiments.demo import simulated_judge
+    from softpref.experiments.plan_world_judge import plan_world_judge
 
-    return simulated_judge(**given)  # type: ignore[arg-type]
+    return plan_world_judge(**given)  # type: ignore[arg-type]
 
 
 # name: how it is made, the options that it needs, those that it takes

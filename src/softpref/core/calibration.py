@@ -15,6 +15,7 @@ Floats = NDArray[np.float64]
 
 TEMPERATURE_RANGE = (1e-4, 1e4)
 PLATT_BOUND = 1e4
+KNOT_DECIMALS = 9
 # |log-odds| ≤ 13.8: beyond what a judge's two answers tell apart, and within what squares and sums carry.
 CLIP = 1e-6
 
@@ -151,6 +152,9 @@ def fit_platt(log_odds: ArrayLike, soft_label: ArrayLike, symmetric: bool = True
     if not symmetric:
         return _platt_with_intercept(z, p)
 
+    if not z.any():
+        return Platt(1.0, 0.0)  # a judge without an opinion teaches no slope
+
     def slope_of_score(a: float) -> float:
         return float(np.mean((expit(a * z) - p) * z))
 
@@ -192,7 +196,7 @@ def fit_isotonic(log_odds: ArrayLike, soft_label: ArrayLike, symmetric: bool = T
     if not symmetric:
         knots, values = _rising(z, p)
         return _isotonic(knots, np.clip(values, bound, 1 - bound), symmetric=False)
-    away = z != 0  # together with its twin, a pair at z = 0 says ½, which is there already
+    away = np.round(z, KNOT_DECIMALS) != 0  # together with its twin, a pair at z = 0 says ½, which is there already
     if not away.any():
         return Isotonic((0.0,), (0.5,), symmetric=True)
     knots, values = _rising(np.abs(z[away]), np.where(z > 0, p, 1 - p)[away])
@@ -202,7 +206,8 @@ def fit_isotonic(log_odds: ArrayLike, soft_label: ArrayLike, symmetric: bool = T
 
 def _rising(x: Floats, y: Floats) -> tuple[Floats, Floats]:
     """Distinct x in order, and the least-squares rising values there; rows of one x count together (pool adjacent violators)."""
-    knots, which, count = np.unique(x, return_inverse=True, return_counts=True)
+    # p and 1 − p, read from either side, have log-odds that are opposite but for the last bits: they are one knot
+    knots, which, count = np.unique(np.round(x, KNOT_DECIMALS), return_inverse=True, return_counts=True)
     means = np.bincount(which, weights=y) / count
     return knots, isotonic_regression(means, weights=count).x
 

@@ -21,7 +21,10 @@ Places: TypeAlias = NDArray[np.intp]
 
 # Labels are turned round on reading, and 1 − 0.3 is not 0.7 to the last bit; thresholds are compared to this many decimals.
 DECIMALS = 12
-NOISE = ("binary_flip", "soft_flip", "soft_averaging")
+# 1 − 0.8 is written as 0.2
+LABEL_DECIMALS = 15
+FLIPS = {"binary_flip": binary_flip, "soft_flip": soft_flip}
+NOISE = (*FLIPS, "soft_averaging")
 
 
 class Shape(Protocol):
@@ -44,7 +47,7 @@ class Skewed:
 
     def __call__(self, p: Floats, rng: np.random.Generator) -> tuple[Places, Floats]:
         """See ``Shape``. Nothing is drawn."""
-        return np.flatnonzero(p < self.below), p
+        return np.flatnonzero(np.round(p, DECIMALS) < self.below), p
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ class Balanced:
 
 @dataclass(frozen=True)
 class Noise:
-    """Label noise (arXiv 2409.06691, §7): ``binary_flip``, ``soft_flip`` or ``soft_averaging`` at ``rate``; no pair is left out."""
+    """Label noise (arXiv 2409.06691, §7): one of ``NOISE`` at ``rate``, the mean flip probability; no pair is left out."""
 
     kind: str
     rate: float
@@ -107,10 +110,8 @@ class Noise:
 
     def __call__(self, p: Floats, rng: np.random.Generator) -> tuple[Places, Floats]:
         """See ``Shape``. ``soft_averaging`` draws nothing."""
-        everyone = np.arange(len(p))
-        if self.kind == "soft_averaging":
-            return everyone, soft_averaging(p, self.rate)
-        return everyone, (binary_flip if self.kind == "binary_flip" else soft_flip)(p, self.rate, rng)
+        noisy = soft_averaging(p, self.rate) if self.kind == "soft_averaging" else FLIPS[self.kind](p, self.rate, rng)
+        return np.arange(len(p)), np.round(noisy, LABEL_DECIMALS)
 
 
 def shape_pairs(pairs: PairSet, shape: Shape, seed: int) -> list[PreferencePair]:
@@ -126,15 +127,13 @@ def shape_pairs(pairs: PairSet, shape: Shape, seed: int) -> list[PreferencePair]
         raise InputError(f"{pairs.name}: holds no soft_label to shape; label the pairs first (softpref label)")
     labels = np.array([pair.soft_label for pair in pairs], dtype=np.float64)
     try:
-        kept, shaped = shape(np.round(labels, DECIMALS), np.random.default_rng(seed))
+        kept, shaped = shape(labels, np.random.default_rng(seed))
     except InputError as error:
         raise InputError(f"{pairs.name}: {error}") from None
     if not len(kept):
         raise InputError(f"{pairs.name}: none of the {len(pairs)} pairs is left with {record_of(shape)}")
-    # where the shape changed no label, the label keeps the digits that rounding took
-    changed = shaped != np.round(labels, DECIMALS)
     record = {**record_of(shape), "seed": seed}
-    return [_relabelled(pairs[i], float(shaped[i] if changed[i] else labels[i]), record) for i in kept]
+    return [_relabelled(pairs[place], float(shaped[place]), record) for place in kept]
 
 
 def record_of(shape: Shape) -> dict[str, Any]:
@@ -144,37 +143,39 @@ def record_of(shape: Shape) -> dict[str, Any]:
 
 
 def _relabelled(pair: PreferencePair, p: float, record: Mapping[str, Any]) -> PreferencePair:
-    step = {**record, "soft_label_before": _first_side(pair.soft_label, pair.swapped)}
+    step = {**record, "soft_label_before": as_written(pair).soft_label}
     source = {**pair.label_source, "shaped": [*pair.label_source.get("shaped", ()), step]}
     return replace(pair, soft_label=p, label_source=source)
 
 
-def shaped_row(pair: PreferencePair) -> dict[str, Any]:
-    """A shaped pair as a row that ``read_pairs`` reads, with the sides in the order of the file that it came from."""
-    written = swap_sides(pair) if pair.swapped else pair
-    return row_as_written(written, _first_side(pair.soft_label, pair.swapped), pair.label_source)
+def as_written(pair: PreferencePair) -> PreferencePair:
+    """The pair with its sides in the file's order: what reading exchanged is exchanged back, p with it.
+
+    1 − (1 − 0.1) is not 0.1 to the last bit, so a p that was turned round twice is given to 15 decimals.
+    """
+    if not pair.swapped:
+        return pair
+    back = swap_sides(pair)
+    return back if back.soft_label is None else replace(back, soft_label=round(back.soft_label, LABEL_DECIMALS))
 
 
-def row_as_written(pair: PreferencePair, soft_label: float | None, label_source: Mapping[str, Any]) -> dict[str, Any]:
-    """A pair whose sides stand as its file had them, as the row that ``softpref label`` would write.
+def written_row(pair: PreferencePair) -> dict[str, Any]:
+    """A pair as ``softpref label`` would write it, which ``read_pairs`` reads: the sides in the file's order.
 
-    The sides are called ``response_1`` and ``response_2``, which claims no preference, and ``meta`` (a gold label in it, say)
+    They are called ``response_1`` and ``response_2``, which claims no preference, and ``meta`` (a gold label in it, say)
     stays about the side that it was about.
     """
+    pair = as_written(pair)
     row: dict[str, Any] = {"prompt": pair.prompt, "response_1": pair.chosen, "response_2": pair.rejected}
     row |= {"id": pair.id} if pair.id else {}
     row |= {"weight": pair.weight} if pair.weight != 1.0 else {}
-    return {**row, "soft_label": soft_label, "label_source": dict(label_source), "meta": dict(pair.meta)}
-
-
-def _first_side(p: float | None, swapped: bool) -> float | None:
-    """p for the file's first side; turning it round twice costs the last bit, so it is given to 15 decimals."""
-    return round(1 - p, 15) if swapped and p is not None else p
+    return {**row, "soft_label": pair.soft_label, "label_source": dict(pair.label_source), "meta": dict(pair.meta)}
 
 
 def _binned(p: Floats, low: float, high: float, bins: int) -> dict[tuple[float, float], Places]:
-    """Places (in order) of the labels in each equal bin of [low, high); 1 belongs to a last bin that ends there."""
+    """Places (in order) of the labels in each equal bin of [low, high); p = 1 belongs to a last bin that ends there."""
     edges = np.round(np.linspace(low, high, bins + 1), DECIMALS)
+    p = np.round(p, DECIMALS)
     which = np.searchsorted(edges, p, side="right") - 1
     if edges[-1] == 1:
         which[p == 1] = bins - 1

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -31,8 +31,8 @@ from softpref.core.calibration import (
 from softpref.core.statistics import Estimate, cluster_bootstrap
 from softpref.data.files import write_json
 from softpref.data.formats import write_rows
-from softpref.data.pairs import PairSet, PreferencePair, swap_sides
-from softpref.data.shaping import row_as_written
+from softpref.data.pairs import PairSet, PreferencePair
+from softpref.data.shaping import as_written, written_row
 from softpref.errors import DataError, Fault, InputError, OptionError, nearest
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -111,6 +111,7 @@ class GoldRows:
     groups: NDArray[np.intp]
     judge: str | None
     orders: str | None
+    identical_dropped: int = 0
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,7 @@ def gold_rows(pairs: PairSet, options: GoldOptions) -> GoldRows:
 
     Raises:
         DataError: every row without a usable gold label or group, or whose label cannot be calibrated, by row and field.
-        InputError: the file has no labels, or all gold labels are equal.
+        InputError: the file has no labels, all of them are ½, or all gold labels are equal.
     """
     if not pairs.labelled:
         raise InputError(f"{pairs.name}: holds no soft_label to calibrate; label the pairs first (softpref label)")
@@ -175,10 +176,16 @@ def gold_rows(pairs: PairSet, options: GoldOptions) -> GoldRows:
             f"{pairs.name}: {options.column}: all {len(gold)} gold labels are {gold[0]:g}, which calibrates nothing; "
             "if the better side always stands first, exchange the sides of half the pairs and label them again"
         )
-    written = tuple(swap_sides(pair) if pair.swapped else pair for pair in pairs)
+    if pairs.reading.ties == len(pairs):
+        raise InputError(
+            f"{pairs.name}: soft_label: all are 0.5, a judge without an opinion; there is nothing to calibrate"
+        )
+    written = tuple(map(as_written, pairs))
     p = np.array([pair.soft_label for pair in written], dtype=np.float64)
     codes = np.unique(np.array(groups), return_inverse=True)[1]
-    return GoldRows(pairs.name, written, p, np.array(gold, dtype=np.float64), codes, judge, orders)
+    return GoldRows(
+        pairs.name, written, p, np.array(gold, dtype=np.float64), codes, judge, orders, pairs.reading.identical_dropped
+    )
 
 
 def _gold(pair: PreferencePair, options: GoldOptions, faults: list[Fault]) -> float:
@@ -356,7 +363,7 @@ def calibrator_for(
 
     Raises:
         InputError: no calibration file, it was fitted on these very pairs, or (where both are known) on another judge or
-            other presentation orders.
+            other presentation orders. Only the whole file is recognised, not a part of it.
     """
     calibration = load_calibration(path)
     fitted_on = calibration.fitted_on
@@ -386,17 +393,17 @@ def _sorted_sides(pair: PreferencePair) -> list[str]:
 
 def write_out_of_fold(path: str | Path, outcome: Outcome) -> None:
     """The rows with their out-of-fold labels: the one way to calibrate pairs that the fit has seen."""
-    record = {"method": outcome.calibration.method, "out_of_fold": True, **_cross_validation(outcome)}
-    write_rows(
-        path,
-        (
-            row_as_written(
-                pair, float(p), {**pair.label_source, "uncalibrated": pair.soft_label, "calibration": record}
-            )
-            for pair, p in zip(outcome.rows.pairs, expit(outcome.after), strict=True)
-        ),
-    )
+    scores = outcome.calibration.scores
+    record = {
+        "method": outcome.calibration.method,
+        "out_of_fold": True,
+        "folds": scores["folds"],
+        "seed": scores["seed"],
+    }
 
+    def relabelled(pair: PreferencePair, p: float) -> PreferencePair:
+        source = {**pair.label_source, "uncalibrated": pair.soft_label, "calibration": record}
+        return replace(pair, soft_label=float(p), label_source=source)
 
-def _cross_validation(outcome: Outcome) -> dict[str, Any]:
-    return {key: outcome.calibration.scores[key] for key in ("folds", "seed")}
+    found = zip(outcome.rows.pairs, expit(outcome.after), strict=True)
+    write_rows(path, (written_row(relabelled(pair, p)) for pair, p in found))

@@ -19,18 +19,17 @@ from softpref.core import calibration, soft_labels
 from softpref.core.statistics import Estimate, cluster_bootstrap, tie_aware_accuracy
 from softpref.data.files import atomic_write, write_json
 from softpref.data.formats import read_pairs, write_rows
-from softpref.data.pairs import text_of
 from softpref.errors import OptionError
 from softpref.evaluation.evaluate import EVALUATION_FILE, Side, compare, evaluate
 from softpref.evaluation.over_optimisation import reward_at_kl, sample_log_ratios
 from softpref.evaluation.responses import generated
 from softpref.experiments import plan_world
+from softpref.experiments.plan_world_judge import SCALE, gold, plan_world_judge
 from softpref.experiments.small_model import save, small_llama, word_tokenizer
 from softpref.generation.sampling import Response, Sampling
 from softpref.judges.base import Comparison
 from softpref.judges.both_orders import judge_comparisons
 from softpref.judges.labelling import label_pairs
-from softpref.judges.simulated import SimulatedJudge
 from softpref.judges.store import JudgementStore
 from softpref.report.collect import read_run
 from softpref.report.page import render
@@ -38,9 +37,6 @@ from softpref.training.recipe import TrainRecipe
 
 # The paper's betas for Plasma Plan (arXiv 2409.06691, §5).
 METHODS: dict[str, float] = {"dpo": 0.1, "cdpo": 0.1, "gdpo": 0.3}
-
-# True log-odds per unit of gold: a pair half a plan apart is preferred with probability s(4) = 0.98.
-SCALE = 8.0
 
 
 @dataclass(frozen=True)
@@ -61,18 +57,6 @@ class DemoSettings:
 MAX_NEW_TOKENS = 90
 
 Say = Callable[[str], None]
-
-
-def simulated_judge(seed: int = 0) -> SimulatedJudge:
-    """PlanWorld's judge: favours what it sees first, is surer than it should be, errs, and now and then fails."""
-    return SimulatedJudge(
-        "plan_world_v1", plan_gold, SCALE, temperature=0.7, position_bias=0.4, noise=0.8, failure_rate=0.03, seed=seed
-    )
-
-
-def plan_gold(prompt: Any, response: Any) -> float:
-    """Gold of a response to a prompt of the world."""
-    return plan_world.gold(text_of(prompt), text_of(response))
 
 
 def run_demo(output: str | Path, settings: DemoSettings | None = None, say: Say = print) -> tuple[Path, dict[str, Any]]:
@@ -106,7 +90,7 @@ class Demo:
     def __post_init__(self) -> None:
         self.started = time.perf_counter()
         self.data = self.folder / "data"
-        self.judge = simulated_judge(self.settings.seed)
+        self.judge = plan_world_judge(self.settings.seed)
         rng = np.random.default_rng([self.settings.seed, 0])
         self.splits = plan_world.split(plan_world.tasks(), rng)
         self.test = self.splits.test
@@ -142,7 +126,7 @@ class Demo:
         pairs = read_pairs(self.data / "unlabelled.jsonl")
         labelling = label_pairs(pairs, self.judge, self.data / "pairs.jsonl")
         labelled = read_pairs(self.data / "pairs.jsonl")
-        gaps = np.array([plan_gold(p.prompt, p.chosen) - plan_gold(p.prompt, p.rejected) for p in labelled])
+        gaps = np.array([gold(p.prompt, p.chosen) - gold(p.prompt, p.rejected) for p in labelled])
         p, truth = np.array([pair.soft_label for pair in labelled]), soft_labels.from_scores(gaps, 0.0, SCALE)
         log_odds = np.log(p) - np.log1p(-p)
         against_gold = {

@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from softpref.core.soft_labels import from_answer_logprobs
 from softpref.data.pairs import Text
 
-if TYPE_CHECKING:
-    pass
-
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two responses to one prompt, to be compared. ``meta`` is handed to the judge with them."""
+    """Two responses to one prompt, to be compared.
+
+    ``meta`` is what else the judge is to see: it is part of the question, so a change in it is a new question to pay for.
+    Notes and earlier labels do not belong there.
+    """
 
     id: str
     prompt: Text
@@ -63,8 +65,11 @@ class Answer:
     usage: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if (self.failure is None) != (self.first_logp is not None and self.second_logp is not None):
+        given = [logp for logp in (self.first_logp, self.second_logp) if logp is not None]
+        if len(given) != (2 if self.failure is None else 0):
             raise ValueError("an answer has two log-probs, a failure has none")
+        if given and (any(logp != logp or logp == math.inf for logp in given) or max(given) == -math.inf):
+            raise ValueError(f"{given} are no log-probs of two answers: such a judgement has failed")
 
     @property
     def p_first(self) -> float:

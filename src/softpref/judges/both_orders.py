@@ -73,7 +73,15 @@ def ask(
 
     A question that another run on the same store is asking is left to it, and taken over if that run gives it up.
     """
-    waiting: Iterable[Question] = questions
+    try:
+        _ask_until_done(judge, questions, store, on_answer)
+    finally:
+        store.release()
+
+
+def _ask_until_done(
+    judge: Judge, waiting: Iterable[Question], store: JudgementStore, on_answer: Callable[[Answer], None] | None
+) -> None:
     while True:
         elsewhere: list[Question] = []
         answered = 0
@@ -82,9 +90,9 @@ def ask(
             answered += 1
             if on_answer is not None:
                 on_answer(answer)
-        waiting = [question for question in elsewhere if store.answer(judge.identity, question) is None]
-        if not waiting:
+        if not elsewhere:
             return
+        waiting = elsewhere
         if not answered:
             time.sleep(POLL_SECONDS)
 
@@ -96,7 +104,7 @@ def _claimed(
     for question in questions:
         if store.claim(judge.identity, question):
             yield question
-        elif store.answer(judge.identity, question) is None:
+        elif store.is_asked_elsewhere(judge.identity, question):
             elsewhere.append(question)
 
 

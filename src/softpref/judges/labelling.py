@@ -92,7 +92,7 @@ def label_pairs(
 def _comparisons(pairs: Iterable[PreferencePair]) -> Iterator[Comparison]:
     """One at a time: the questions of a large file are never all in memory."""
     for place, pair in enumerate(pairs):
-        yield Comparison(str(place), pair.prompt, pair.chosen, pair.rejected, pair.meta)
+        yield Comparison(str(place), pair.prompt, pair.chosen, pair.rejected)
 
 
 def _write(

@@ -85,9 +85,7 @@ class LocalJudge:
     @property
     def identity(self) -> str:
         """Model, precision, prompt and chat template. Batch size and the rule of reading are no part of it."""
-        template = self.tokenizer.chat_template
-        form = "text" if template is None else f"chat-{_short_hash(json.dumps(template))}"
-        return f"local:{self.name}:{str(self.model.dtype).removeprefix('torch.')}:{form}:{self.prompt.identity}"
+        return f"local:{self.name}:{model_form(self.model, self.tokenizer)}:{self.prompt.identity}"
 
     @property
     def method(self) -> dict[str, Any]:
@@ -438,5 +436,8 @@ def position_limit(model: PreTrainedModel) -> int | None:
     return int(limit) if limit and limit > 0 else None
 
 
-def _short_hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
+def model_form(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> str:
+    """Precision and chat template, for an identity: both change answers."""
+    template = tokenizer.chat_template
+    form = "text" if template is None else f"chat-{hashlib.sha256(json.dumps(template).encode()).hexdigest()[:8]}"
+    return f"{str(model.dtype).removeprefix('torch.')}:{form}"

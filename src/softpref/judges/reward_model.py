@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from softpref.data.pairs import Message, Text, text_of
 from softpref.errors import InputError, OptionError
 from softpref.judges.base import Answer, Question
-from softpref.judges.local import WINDOW_BATCHES, in_groups, load_checkpoint, position_limit, template_form
+from softpref.judges.local import WINDOW_BATCHES, in_groups, load_checkpoint, model_form, position_limit
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -68,7 +68,7 @@ class RewardModelJudge:
     @property
     def identity(self) -> str:
         """Model, precision and chat template. Scores are what is stored, so the scale is no part of it."""
-        return f"reward_model:{self.name}:{str(self.model.dtype).removeprefix('torch.')}:{template_form(self.tokenizer)}"
+        return f"reward_model:{self.name}:{model_form(self.model, self.tokenizer)}"
 
     @property
     def method(self) -> dict[str, Any]:
@@ -76,29 +76,126 @@ class RewardModelJudge:
         return {"answers": "scores", "scale": self.scale}
 
     def answer(self, questions: Iterable[Question]) -> Iterator[Answer]:
-        """Answers as soon as both responses are scored, longest responses of a window first."""
+        """Answers as each batch is done, longest texts of a window first."""
         for window in in_groups(questions, WINDOW_BATCHES * self.batch_size):
-            yield from self._answers(window)
+            scores: dict[str, float | str] = {}
+            # both orders are as long as one another, so they come together; characters stand for tokens
+            window.sort(key=lambda q: -len(text_of(q.prompt)) - max(len(text_of(q.first)), len(text_of(q.second))))
+            for batch in in_groups(window, self.batch_size):
+                self._score(((q.prompt, response) for q in batch for response in (q.first, q.second)), scores)
+                for q in batch:
+                    yield self._read(q, scores[_key(q.prompt, q.first)], scores[_key(q.prompt, q.second)])
 
     def reread(self, question: Question, raw: str) -> Answer:
         """The answer in stored scores, at the present scale. It costs no forward."""
-        return self._read(question, *json.loads(raw)["scores"])
+        first, second = json.loads(raw)["scores"]
+        return self._read(question, first, second)
 
-    def _answers(self, window: Sequence[Question]) -> Iterator[Answer]:
-        ids: dict[str, list[int]] = {}
-        scores: dict[str, float | str] = {}  # a score, or why there is none
-        for question in window:
-            for response in (question.first, question.second):
-                key = _key(question.prompt, response)
-                if key not in ids and key not in scores:
-                    encoded = self._encoded(question.prompt, response)
-                    (scores if isinstance(encoded, str) else ids)[key] = encoded  # type: ignore[index]
-        waiting = list(window)
-        for batch in [[], *in_groups(sorted(ids, key=lambda key: -len(ids[key])), self.batch_size)]:
-            if batch:
-                scores |= zip(batch, self._scores([ids[key] for key in batch]), strict=True)
-            asked = [(q, _key(q.prompt, q.first), _key(q.prompt, q.second)) for q in waiting]
-            waiting = [q for q, first, second in asked if first not in scores or second not in scores]
-            yield from (
-                self._read(q, scores[one], scores[two]) for q, one, two in asked if one in scores and two in scores
+    def _score(self, texts: Iterable[tuple[Text, Text]], scores: dict[str, float | str]) -> None:
+        """Add the score of each (prompt, response) that has none yet, or why it has none."""
+        new: dict[str, list[int]] = {}
+        for prompt, response in texts:
+            key = _key(prompt, response)
+            if key in scores or key in new:
+                continue
+            encoded = self._encoded(prompt, response)
+            if isinstance(encoded, str):
+                scores[key] = encoded
+            else:
+                new[key] = encoded
+        for batch in in_groups(sorted(new, key=lambda key: -len(new[key])), self.batch_size):
+            scores |= zip(batch, self._forward([new[key] for key in batch]), strict=True)
+
+    def _forward(self, rows: Sequence[list[int]]) -> list[float]:
+        """N scores. Padded on the right with the id that the model's pooling takes for padding."""
+        import torch
+
+        ids = torch.full((len(rows), max(map(len, rows))), self._pad or 0)
+        mask = torch.zeros_like(ids)
+        for i, row in enumerate(rows):
+            ids[i, : len(row)], mask[i, : len(row)] = torch.tensor(row), 1
+        device = self.model.device
+        with torch.inference_mode():
+            logits = self.model(input_ids=ids.to(device), attention_mask=mask.to(device)).logits
+        scores: list[float] = logits.double().squeeze(1).tolist()
+        return scores
+
+    @property
+    def _pad(self) -> int | None:
+        pad: int | None = self.model.config.get_text_config().pad_token_id
+        return pad
+
+    def _encoded(self, prompt: Text, response: Text) -> list[int] | str:
+        """Token ids of prompt and response, or why they cannot be scored."""
+        both = text_of(prompt) + "\n" + text_of(response)
+        special = next((token for token in self._special if token in both), None)
+        if special is not None:
+            # tokenised, it would be the token itself: a response could end its own turn
+            return f"the text holds {special!r}, which this model's tokenizer reads as a special token"
+        ids = self._ids(prompt, response)
+        limit = min(position_limit(self.model) or math.inf, self.tokenizer.model_max_length)
+        return ids if len(ids) <= limit else f"{len(ids)} tokens, and the model reads at most {limit}"
+
+    def _ids(self, prompt: Text, response: Text) -> list[int]:
+        tokenizer = self.tokenizer
+        if tokenizer.chat_template is not None:
+            text = tokenizer.apply_chat_template(
+                [*_messages(prompt, "user"), *_messages(response, "assistant")], tokenize=False
             )
+            return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+        if not isinstance(prompt, str) or not isinstance(response, str):
+            raise InputError(f"the data are messages, but {self.name} has no chat template: give text")
+        if tokenizer.sep_token_id is not None:
+            return list(tokenizer(prompt, response)["input_ids"])
+        ids = list(tokenizer(prompt + response)["input_ids"])
+        return ids if not ids or ids[-1] == tokenizer.eos_token_id else [*ids, tokenizer.eos_token_id]
+
+    def _read(self, question: Question, first: float | str, second: float | str) -> Answer:
+        failures = [score for score in (first, second) if isinstance(score, str)]
+        if failures:
+            return Answer(question, failure=failures[0])
+        raw = json.dumps({"scores": [first, second]})
+        log_odds = self.scale * (float(first) - float(second))
+        if not math.isfinite(log_odds):
+            return Answer(question, raw=raw, failure=f"the scores are {first} and {second}")
+        first_logp, second_logp = (-float(np.logaddexp(0, z)) for z in (-log_odds, log_odds))
+        return Answer(question, first_logp, second_logp, mass=1.0, raw=raw)
+
+
+def load_reward_model_judge(model_name: str, scale: float, batch_size: int = 16) -> RewardModelJudge:
+    """The judge that a folder or a name on the Hub holds, on the accelerator where there is one. Raises InputError."""
+    from transformers import AutoModelForSequenceClassification
+
+    model, tokenizer, name = load_checkpoint(AutoModelForSequenceClassification, model_name)
+    return RewardModelJudge(model, tokenizer, name, scale, batch_size)
+
+
+def fit_scale(score_1: ArrayLike, score_2: ArrayLike, soft_label: ArrayLike) -> float:
+    """The scale a > 0 under which ``s(a · (r1 − r2))`` gives the soft labels the best log score (maximum likelihood).
+
+    It is one over the temperature of ``core.calibration.fit_temperature``. All three are (N,). Fit on one part of the data
+    and judge another.
+
+    Raises InputError where no scale is best: the scores do not go with the labels, or separate them without exception.
+    """
+    from softpref.core.calibration import fit_temperature
+
+    difference = np.asarray(score_1, dtype=np.float64) - np.asarray(score_2, dtype=np.float64)
+    p = np.asarray(soft_label, dtype=np.float64)
+    # the log score is convex in a; its slope is −Σ (p − s(a·d))·d, so the best a lies between 0 and ∞ exactly when
+    # that sum is above 0 at a = 0 and below 0 as a → ∞
+    if not np.sum((p - 0.5) * difference) > 0:
+        raise InputError("the higher score does not go with the preferred response: no scale above 0 fits these labels")
+    if not np.sum((p - (difference > 0)) * difference) < 0:
+        raise InputError(
+            "the higher score is the certain winner of every pair: any scale fits; give more pairs or soft labels"
+        )
+    return 1 / fit_temperature(difference, p)
+
+
+def _key(prompt: Text, response: Text) -> str:
+    return json.dumps([prompt, response])
+
+
+def _messages(text: Text, role: str) -> list[Message]:
+    return [{"role": role, "content": text}] if isinstance(text, str) else text

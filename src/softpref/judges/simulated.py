@@ -45,7 +45,7 @@ class SimulatedJudge:
     def identity(self) -> str:
         """Name and every setting."""
         settings = [
-            f"{key}={getattr(self, key):g}"
+            f"{key}={_exact(getattr(self, key))}"
             for key in ("scale", "temperature", "position_bias", "noise", "failure_rate", "seed")
         ]
         return f"simulated:{self.name}:" + ",".join(settings)
@@ -61,3 +61,8 @@ class SimulatedJudge:
             log_odds = (self.scale * difference + self.noise * rng.normal()) / self.temperature + self.position_bias
             first, second = (math.log(ANSWER_MASS) - float(np.logaddexp(0, z)) for z in (-log_odds, log_odds))
             yield Answer(question, first, second, ANSWER_MASS, raw="1" if log_odds > 0 else "2")
+
+
+def _exact(value: float) -> str:
+    """Short where that is exact: two settings never share an identity."""
+    return f"{value:g}" if float(f"{value:g}") == value else repr(value)

@@ -12,11 +12,14 @@ import sqlite3
 import time
 from pathlib import Path
 
+from softpref.errors import InputError
 from softpref.judges.base import Answer, Question
 
 # A claim outlives its run by this at most, in seconds; that of a dead process on this machine is void at once.
 LEASE = 900.0
 SYNC_SECONDS = 1.0
+# Of the tables below; a file of another version is refused rather than misread.
+VERSION = 1
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS answers (
@@ -38,6 +41,7 @@ CREATE TABLE IF NOT EXISTS claims (
 _CLAIM = """
 INSERT INTO claims SELECT ?1, ?2, ?3, ?4
 WHERE NOT EXISTS (SELECT 1 FROM answers WHERE judge = ?1 AND question = ?2)
+AND NOT EXISTS (SELECT 1 FROM failures WHERE judge = ?1 AND question = ?2 AND time >= ?6)
 ON CONFLICT (judge, question) DO UPDATE SET owner = excluded.owner, until = excluded.until WHERE claims.until < ?5
 """
 
@@ -53,18 +57,35 @@ class JudgementStore:
         self.path = Path(path)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._db = sqlite3.connect(self.path, isolation_level=None, timeout=60)
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=NORMAL")
-        self._db.executescript(_SCHEMA)
+        try:
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=NORMAL")
+            self._check_version()
+            self._db.executescript(_SCHEMA)
+        except sqlite3.DatabaseError as error:
+            raise InputError(
+                f"{self.path}: is no judgement store ({error}); move it away, or give another output"
+            ) from error
+        self._opened = time.time()
         self._owner = f"{socket.gethostname()}:{os.getpid()}:{time.time():.3f}"
         self._synced = time.monotonic()
         self._release_the_dead()
 
     def claim(self, judge: str, question: Question) -> bool:
-        """Whether this run is to ask: nobody has an answer, and nobody else is asking. A claim ends with ``add``."""
+        """Whether to ask now: nobody has an answer, nobody is asking, and it has not failed since this store was opened.
+
+        A claim ends with ``add``.
+        """
         now = time.time()
-        done = self._db.execute(_CLAIM, (judge, question.key, self._owner, now + LEASE, now))
+        done = self._db.execute(_CLAIM, (judge, question.key, self._owner, now + LEASE, now, self._opened))
         return done.rowcount == 1
+
+    def is_asked_elsewhere(self, judge: str, question: Question) -> bool:
+        """Whether another run has claimed this question and not yet answered it."""
+        row = self._db.execute(
+            "SELECT 1 FROM claims WHERE judge = ? AND question = ? AND owner != ?", (judge, question.key, self._owner)
+        ).fetchone()
+        return row is not None
 
     def add(self, judge: str, answer: Answer) -> None:
         """Write one answer, or one failure."""
@@ -104,15 +125,32 @@ class JudgementStore:
         ).fetchone()
         return None if row is None else (str(row[0]), str(row[1]))
 
+    def release(self) -> None:
+        """Give back this run's claims: what it took and did not ask, others may."""
+        self._db.execute("DELETE FROM claims WHERE owner = ?", (self._owner,))
+
+    def count_failures(self, judge: str) -> int:
+        """How many questions to this judge have failed, over all runs."""
+        return int(self._db.execute("SELECT COUNT(*) FROM failures WHERE judge = ?", (judge,)).fetchone()[0])
+
     def judges(self) -> dict[str, int]:
         """How many answers each judge identity has in this file."""
         return dict(self._db.execute("SELECT judge, COUNT(*) FROM answers GROUP BY judge"))
 
     def close(self) -> None:
         """Give back this run's claims and close the file."""
-        self._db.execute("DELETE FROM claims WHERE owner = ?", (self._owner,))
+        self.release()
         self._sync()
         self._db.close()
+
+    def _check_version(self) -> None:
+        [version] = self._db.execute("PRAGMA user_version").fetchone()
+        tables = self._db.execute("SELECT COUNT(*) FROM sqlite_master WHERE type = 'table'").fetchone()[0]
+        if tables and version != VERSION:
+            raise InputError(
+                f"{self.path}: was written by another version of softpref ({version}); give another output"
+            )
+        self._db.execute(f"PRAGMA user_version = {VERSION}")
 
     def _sync(self) -> None:
         log = self.path.with_name(self.path.name + "-wal")

@@ -7,25 +7,21 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from softpref.core.pair import PairLogps
 from softpref.data.tokenization import TokenizedPair
+from softpref.scoring.scores import PairScores
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-def pair_logps(model: nn.Module, pairs: Sequence[TokenizedPair]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Log-probs and lengths of both sides of B pairs under one model: four tensors of shape (B,).
-
-    Returns chosen and rejected sums in nats (fp32, or fp64 for an fp64 model), then chosen and rejected lengths in
-    tokens. A side that is not there (``rejected`` is empty) has log-prob 0 and length 1.
-    """
+def pair_logps(model: nn.Module, pairs: Sequence[TokenizedPair]) -> PairScores:
+    """Log-probs and lengths of both sides of B pairs under one model. A ``Scorer``; see ``PairScores``."""
     sequences = [(pair.prompt, side) for pair in pairs for side in (pair.chosen, pair.rejected) if side]
     sums, lengths = response_logps(model, sequences)
     present = torch.tensor([[bool(pair.chosen), bool(pair.rejected)] for pair in pairs], device=sums.device)
     both_sums = sums.new_zeros(present.shape).masked_scatter(present, sums)
     both_lengths = lengths.new_ones(present.shape).masked_scatter(present, lengths)
-    return both_sums[:, 0], both_sums[:, 1], both_lengths[:, 0], both_lengths[:, 1]
+    return PairScores(both_sums[:, 0], both_sums[:, 1], both_lengths[:, 0], both_lengths[:, 1])
 
 
 def response_logps(model: nn.Module, sequences: Sequence[tuple[list[int], list[int]]]) -> tuple[Tensor, Tensor]:
@@ -71,10 +67,3 @@ def padded(sequences: Sequence[tuple[list[int], list[int]]]) -> tuple[Tensor, Te
         attention[i, :end] = 1
         response_mask[i, len(prompt) : end] = True
     return ids, attention, response_mask
-
-
-def as_pair(policy: tuple[Tensor, ...], reference: tuple[Tensor, ...] | None) -> PairLogps:
-    """What ``pair_logps`` gave for the policy and the reference, as the losses take it."""
-    chosen, rejected, chosen_length, rejected_length = policy
-    ref_chosen, ref_rejected = (None, None) if reference is None else reference[:2]
-    return PairLogps(chosen, rejected, ref_chosen, ref_rejected, chosen_length, rejected_length)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from softpref.data.tokenization import TokenizedPair
-from softpref.scoring.plain import pair_logps
+from softpref.scoring.scores import PairScores, Scorer
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -45,11 +45,11 @@ class Reference:
     adapter: bool = False
 
     @torch.no_grad()
-    def pair_logps(self, pairs: Sequence[TokenizedPair]) -> tuple[Tensor, ...]:
-        """As ``scoring.plain.pair_logps``, without gradients."""
+    def score(self, scorer: Scorer, pairs: Sequence[TokenizedPair]) -> PairScores:
+        """These pairs under the reference, without gradients."""
         context: AbstractContextManager[Any] = self.model.disable_adapter() if self.adapter else nullcontext()  # type: ignore[operator]
         with context:
-            return pair_logps(self.model, pairs)
+            return scorer(self.model, pairs)
 
 
 def frozen_copy(model: nn.Module) -> Reference:

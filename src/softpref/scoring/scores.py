@@ -1,0 +1,42 @@
+"""What every way of scoring gives, and what it is: the seam between the trainer and the paths behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from softpref.core.pair import PairLogps
+from softpref.data.tokenization import TokenizedPair
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+@dataclass(frozen=True, eq=False)
+class PairScores:
+    """Both sides of B pairs under one model, each of shape (B,).
+
+    Log-probs are sums over response tokens in nats, in fp32 (fp64 for an fp64 model); lengths are in tokens. A side that is
+    not there (SFT has no rejected one) has log-prob 0 and length 1.
+    """
+
+    chosen: Tensor
+    rejected: Tensor
+    chosen_length: Tensor
+    rejected_length: Tensor
+
+    def against(self, reference: PairScores | None) -> PairLogps:
+        """The policy's scores beside the reference's, as the losses take them."""
+        ref_chosen, ref_rejected = (None, None) if reference is None else (reference.chosen, reference.rejected)
+        return PairLogps(
+            self.chosen, self.rejected, ref_chosen, ref_rejected, self.chosen_length, self.rejected_length
+        )
+
+
+class Scorer(Protocol):
+    """A way of scoring. All ways give the same numbers; they differ in speed and memory."""
+
+    def __call__(self, model: nn.Module, pairs: Sequence[TokenizedPair]) -> PairScores:
+        """Scores of these pairs under this model, with gradients where they are on."""
+        ...
