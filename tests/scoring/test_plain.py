@@ -96,8 +96,8 @@ def test_a_missing_side_has_logp_zero_and_length_one(tiny_llama):
         TokenizedPair([5], [6, 7], [], None, 1.0, 1),
         TokenizedPair([5], [8], [9, 10, 11], 0.7, 1.0, 2),
     ]
-    chosen, rejected, chosen_length, rejected_length = pair_logps(tiny_llama, pairs)
-    assert rejected[0] == 0
-    assert (chosen_length.tolist(), rejected_length.tolist()) == ([2, 1], [1, 3])
+    scores = pair_logps(tiny_llama, pairs)
+    assert scores.rejected[0] == 0
+    assert (scores.chosen_length.tolist(), scores.rejected_length.tolist()) == ([2, 1], [1, 3])
     expected, _ = response_logps(tiny_llama, [([5], [6, 7]), ([5], [8]), ([5], [9, 10, 11])])
-    torch.testing.assert_close(torch.stack([chosen[0], chosen[1], rejected[1]]), expected)
+    torch.testing.assert_close(torch.stack([scores.chosen[0], scores.chosen[1], scores.rejected[1]]), expected)

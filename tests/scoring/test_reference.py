@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
-from softpref.scoring.plain import response_logps
+from softpref.scoring.plain import pair_logps, response_logps
 from softpref.scoring.reference import disable_dropout, frozen_copy, model_identity, without_adapter
 
 
@@ -50,15 +50,17 @@ def test_the_reference_of_an_adapter_is_its_base(tiny_llama):
     from softpref.data.tokenization import TokenizedPair
 
     pairs = [TokenizedPair([5], [6, 7], [8], 0.7, 1.0, 1)]
-    base = [float(value) for value in frozen_copy(tiny_llama).pair_logps(pairs)]
+    base = frozen_copy(tiny_llama).score(pair_logps, pairs)
     wrapped = peft.get_peft_model(tiny_llama, peft.LoraConfig(task_type="CAUSAL_LM", target_modules=["q_proj"]))
     with torch.no_grad():
         for name, value in wrapped.named_parameters():
             if ".lora_B." in name:
                 value.add_(0.5)
-    moved = float(response_logps(wrapped, [([5], [6, 7])])[0])
-    assert abs(moved - base[0]) > 1e-4
-    assert [float(value) for value in without_adapter(wrapped).pair_logps(pairs)] == pytest.approx(base, abs=1e-6)
+    moved = response_logps(wrapped, [([5], [6, 7])])[0].item()
+    assert abs(moved - base.chosen.item()) > 1e-4
+    without = without_adapter(wrapped).score(pair_logps, pairs)
+    torch.testing.assert_close(without.chosen, base.chosen)
+    torch.testing.assert_close(without.rejected, base.rejected)
 
 
 MODELS = {

@@ -38,6 +38,9 @@ WRONG = {
     "label smoothing": ({"label_smoothing_factor": 0.1}, "label_smoothing_factor has no effect"),
     "truncation unknown": ({"truncation": "cut"}, "truncation is 'cut'"),
     "no room": ({"max_length": 1}, "max_length is 1"),
+    "beta among the loss's own": ({"loss_args": {"beta": 1.0}}, "loss_args.beta belongs outside"),
+    "a label for sft": ({"loss_type": "sft", "label_treatment": "conservative"}, "chosen side alone"),
+    "token counting": ({"include_num_input_tokens_seen": "all"}, "include_num_input_tokens_seen has no effect"),
     "a beta of 0": ({"beta": 0.0}, "must be above 0"),
 }
 

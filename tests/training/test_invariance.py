@@ -23,10 +23,11 @@ args = SoftPreferenceConfig(output_dir=out, loss_type="gdpo", beta=0.3, learning
 trainer = SoftPreferenceTrainer(AutoModelForCausalLM.from_pretrained(folder), args, train_dataset=json.load(open(rows)),
     processing_class=AutoTokenizer.from_pretrained(folder))
 trainer.train()
+log = trainer.state.log_history + [trainer.evaluate(json.load(open(rows)))]
 if trainer.is_world_process_zero():
     assert trainer.args.world_size == 2, trainer.args.world_size
     trainer.model.save_pretrained(out)
-    json.dump(trainer.state.log_history, open(out + "/log.json", "w"))
+    json.dump(log, open(out + "/log.json", "w"))
 """
 
 
@@ -60,8 +61,10 @@ def test_accumulation_changes_nothing(trained, loss_type, batch, accumulate):
         assert log[1][name] == pytest.approx(split_log[1][name], rel=1e-5, abs=1e-7)
 
 
-def test_two_processes_change_nothing(make_trainer, tiny_llama, word_tokenizer, rows, tmp_path):
-    """Two ranks of 2×2 pairs are one rank of 8."""
+@pytest.mark.parametrize("count", [8, 5])
+def test_two_processes_change_nothing(make_trainer, tiny_llama, word_tokenizer, rows, tmp_path, count):
+    """Two ranks of 2×2 pairs are one rank of 8; with 5 pairs the loader repeats rows, and those must not count."""
+    rows = rows[:count]
     folder, out = tmp_path / "model", tmp_path / "ddp"
     tiny_llama.save_pretrained(folder)
     word_tokenizer.save_pretrained(folder)
@@ -75,10 +78,13 @@ def test_two_processes_change_nothing(make_trainer, tiny_llama, word_tokenizer, 
     assert done.returncode == 0, done.stderr[-2000:]
     from transformers import AutoModelForCausalLM
 
-    alone = make_trainer(max_steps=2, seed=3, data_seed=3)
+    alone = make_trainer(data=rows, max_steps=2, seed=3, data_seed=3, eval_dataset=rows)
     alone.train()
     together = AutoModelForCausalLM.from_pretrained(out)
     torch.testing.assert_close(weights(alone.model), weights(together), rtol=0, atol=2e-5)
     log = json.loads((Path(out) / "log.json").read_text())
     for name in ("loss", "margin", "brier", "effective_weight"):
         assert log[1][name] == pytest.approx(alone.state.log_history[1][name], rel=1e-3, abs=1e-6)
+    evaluated = alone.evaluate()
+    for name in ("eval_loss", "eval_brier", "eval_effective_weight"):
+        assert log[-1][name] == pytest.approx(evaluated[name], rel=1e-3, abs=1e-6)

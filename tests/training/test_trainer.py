@@ -49,7 +49,7 @@ def test_the_loss_is_that_of_the_core(name, make_trainer, tiny_llama, rows):
     trainer = make_trainer(model=policy, ref_model=copy.deepcopy(tiny_llama), loss_type=name, beta=0.2)
     tokens = list(trainer.train_dataset)
     ours, theirs = pair_logps(policy, tokens), pair_logps(tiny_llama, tokens)
-    pair = PairLogps(ours[0], ours[1], theirs[0], theirs[1])
+    pair = PairLogps(ours.chosen, ours.rejected, theirs.chosen, theirs.rejected)
     label = torch.tensor([row["soft_label"] for row in rows])
     weight = torch.tensor([row["weight"] for row in rows])
     if name in ("dpo", "ipo", "ropo", "hinge"):
@@ -81,11 +81,80 @@ def test_an_update_of_equals_teaches_nothing(make_trainer, rows, tiny_llama):
     assert all(torch.equal(before[name], value) for name, value in trainer.model.state_dict().items())
 
 
-def test_hard_with_nothing_but_ties_moves_nothing(make_trainer, rows, tiny_llama):
-    before = copy.deepcopy(tiny_llama.state_dict())
-    trainer = make_trainer(data=[{**row, "soft_label": 0.5} for row in rows], loss_type="dpo", max_steps=2)
+def test_hard_with_nothing_but_ties_is_refused(make_trainer, rows):
+    with pytest.raises(InputError, match="every pair has weight 0"):
+        make_trainer(data=[{**row, "soft_label": 0.5} for row in rows], loss_type="dpo")
+
+
+def test_the_reference_is_computed_under_mixed_precision_like_the_policy(make_trainer):
+    """bf16 autocast on one of the two alone would be a difference of tenths of a nat."""
+    trainer = make_trainer(bf16=True)
     trainer.train()
-    assert all(torch.equal(before[name], value) for name, value in trainer.model.state_dict().items())
+    assert trainer.step_zero_difference == 0
+    assert trainer.state.log_history[0]["loss"] == pytest.approx(math.log(2), abs=1e-6)
+
+
+def test_sft_keeps_pairs_without_a_better_side(make_trainer, rows):
+    """SFT imitates the chosen side as it stands: eight rows count, the tie among them, and the one of weight 0 does not."""
+    trainer = make_trainer(data=rows, loss_type="sft", beta=None)
+    assert [trainer._weight(row, trainer.args) for row in trainer.train_dataset] == [r["weight"] for r in rows]
+
+
+def test_metrics_are_of_the_log_probs_that_the_loss_sees(make_trainer, tiny_llama):
+    """With reduction mean the margin is one of means."""
+    policy = perturbed(tiny_llama)
+    trainer = make_trainer(model=policy, ref_model=copy.deepcopy(tiny_llama), reduction="mean")
+    tokens = list(trainer.train_dataset)
+    ours, theirs = pair_logps(policy, tokens), pair_logps(tiny_llama, tokens)
+    ratios = [
+        (ours.chosen - theirs.chosen) / ours.chosen_length,
+        (ours.rejected - theirs.rejected) / ours.rejected_length,
+    ]
+    weight = torch.tensor([row.weight for row in tokens])
+    expected = ((ratios[0] - ratios[1]) * weight).sum() / weight.sum()
+    trainer.train()
+    assert trainer.state.log_history[0]["margin"] == pytest.approx(float(expected.detach()), rel=1e-4)
+
+
+def test_a_checkpoint_without_its_optimizer_is_no_place_to_go_on_from(make_trainer, tiny_llama):
+    saving = {"save_strategy": "steps", "save_steps": 1, "save_only_model": True}
+    trainer = make_trainer(model=copy.deepcopy(tiny_llama), **saving)
+    trainer.train()
+    again = make_trainer(model=copy.deepcopy(tiny_llama), max_steps=2, **saving)
+    with pytest.raises(InputError, match="was saved without its optimizer"):
+        again.train(resume_from_checkpoint=True)
+
+
+def test_a_torn_checkpoint_is_passed_over(make_trainer, tiny_llama):
+    """A run killed while it wrote checkpoint 2 goes on from checkpoint 1."""
+    saving = {"save_strategy": "steps", "save_steps": 1, "max_steps": 2}
+    trainer = make_trainer(model=copy.deepcopy(tiny_llama), **saving)
+    trainer.train()
+    from softpref.training.trainer import last_whole_checkpoint
+
+    assert last_whole_checkpoint(trainer.args.output_dir).name == "checkpoint-2"
+    (last_whole_checkpoint(trainer.args.output_dir) / "trainer_state.json").unlink()
+    assert last_whole_checkpoint(trainer.args.output_dir).name == "checkpoint-1"
+
+
+def test_lora_dropout_is_refused_and_the_adapter_is_seeded(make_trainer, tiny_llama):
+    peft = pytest.importorskip("peft")
+    settings = {"task_type": "CAUSAL_LM", "target_modules": ["q_proj"], "r": 2}
+    with pytest.raises(OptionError, match="lora_dropout has no effect"):
+        make_trainer(peft_config=peft.LoraConfig(**settings, lora_dropout=0.1))
+    starts = []
+    for seed in (1, 1, 2):
+        trainer = make_trainer(model=copy.deepcopy(tiny_llama), peft_config=peft.LoraConfig(**settings), seed=seed)
+        starts.append(torch.cat([v.flatten() for n, v in trainer.model.named_parameters() if ".lora_A." in n]))
+    assert torch.equal(starts[0], starts[1])
+    assert not torch.equal(starts[0], starts[2])
+
+
+def test_no_sequence_is_longer_than_the_models_context(make_trainer, rows):
+    """The tiny model has 64 positions: what does not fit is dropped and counted, whatever max_length says."""
+    long = {**rows[0], "prompt": "make tea " * 40 + ":"}
+    trainer = make_trainer(data=[*rows, long], max_length=1024)
+    assert (trainer.train_dataset.counts.kept, trainer.train_dataset.counts.too_long) == (8, 1)
 
 
 def test_rows_given_the_wrong_way_round_are_turned(make_trainer, rows, tiny_llama):
@@ -106,9 +175,9 @@ def test_sft_is_the_mean_of_token_means(make_trainer, tiny_llama):
     """One response of 2 tokens and one of 4 count alike, each by its mean."""
     rows = [{"prompt": "make tea :", "completion": "wait"}, {"prompt": "make tea :", "completion": "boil the water"}]
     trainer = make_trainer(data=rows, loss_type="sft", beta=None)
-    chosen, _, length, _ = pair_logps(tiny_llama, list(trainer.train_dataset))
-    assert length.tolist() == [2, 4]
-    expected = -(chosen / length).mean()
+    scores = pair_logps(tiny_llama, list(trainer.train_dataset))
+    assert scores.chosen_length.tolist() == [2, 4]
+    expected = -(scores.chosen / scores.chosen_length).mean()
     trainer.train()
     assert trainer.reference is None
     assert trainer.state.log_history[0]["loss"] == pytest.approx(float(expected.detach()), rel=1e-5)

@@ -40,6 +40,8 @@ def from_votes(
 ) -> Floats:
     """p from vote counts, a tie counted as half a vote for each side: ``(v1 + t/2 + a) / (n + a + b)``.
 
+    Even votes give exactly ½ under a symmetric prior and without one: a tie is counted by that.
+
     Without a prior this is the raw mean of the votes (arXiv 2409.06691, §2), which exaggerates when votes are few: at a
     true p of ½ the mean of five votes has E|2p̂ − 1| = 0.375. ``fit_beta_prior`` learns from a whole file how far.
 
@@ -48,7 +50,8 @@ def from_votes(
     wins, total = _votes(votes_1, votes_2, votes_tie)
     if prior is None:
         return wins / total
-    return (wins + prior.a) / (total + prior.a + prior.b)
+    # a + b first: under a symmetric prior even votes are then n + a over exactly twice that, and ½ to the last bit
+    return (wins + prior.a) / (total + (prior.a + prior.b))
 
 
 def fit_beta_prior(votes_1: ArrayLike, votes_2: ArrayLike, votes_tie: ArrayLike = 0) -> BetaPrior:

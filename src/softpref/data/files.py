@@ -1,8 +1,9 @@
-"""Writing that survives a pulled plug."""
+"""Writing that survives a pulled plug, in JSON that every reader takes."""
 
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,7 +27,24 @@ def atomic_write(path: Path) -> Iterator[IO[str]]:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Indented JSON, atomically."""
+    """Indented strict JSON, atomically."""
     with atomic_write(path) as file:
-        json.dump(value, file, indent=2, ensure_ascii=False)
-        file.write("\n")
+        file.write(strict_json(value, indent=2) + "\n")
+
+
+def strict_json(value: Any, indent: int | None = None) -> str:
+    """JSON as its standard has it: nan and the infinities, which Python would write as they are, become null."""
+    try:
+        return json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
+    except ValueError:
+        return json.dumps(_finite(value), indent=indent, ensure_ascii=False, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return value

@@ -19,7 +19,7 @@ class PreferencePair:
     ``soft_label`` is p = P(chosen ≻ rejected | prompt) ∈ [0, 1], None while unlabelled; ``weight`` multiplies the pair's
     loss. Text is a string, or a list of ``{"role", "content"}`` messages on all three fields. ``swapped`` records that
     reading exchanged the sides to bring p to at least ½. ``label_source`` says where p came from (method, judge, number
-    of votes, …). ``row`` counts from 1 in the file that the pair was read from.
+    of votes, …). ``row`` is the line of its file on which it begins, from 1.
     """
 
     prompt: Text

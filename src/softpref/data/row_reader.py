@@ -36,7 +36,7 @@ class RowReader:
         value = self.values.get(name)
         try:
             number = math.nan if isinstance(value, bool) else float(value)  # type: ignore[arg-type]
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             number = math.nan
         if low <= number <= high and math.isfinite(number):
             return number
@@ -45,15 +45,32 @@ class RowReader:
         return None
 
     def text(self, name: str) -> Text | None:
-        """A string, or a list of messages (in CSV: its JSON)."""
+        """A string, or a list of messages. A string that holds JSON is a string; the CSV reader has parsed messages."""
         value = self.values.get(name)
         if isinstance(value, str):
-            return self._messages(name, json_list) if (json_list := _json_list(value)) is not None else value
+            return value
         if isinstance(value, list):
             return self._messages(name, value)
         what = "is missing" if value is None else f"is {_shown(value)}"
         self.fault(name, what, "give a string or a list of {role, content} messages")
         return None
+
+    def response(self, name: str, prompt: Text | None) -> Text | None:
+        """The text of a response: of its prompt's kind and, among messages, exactly one, the assistant's."""
+        response = self.text(name)
+        if response is None or prompt is None:
+            return response
+        wrong = _response_fault(prompt, response)
+        if wrong:
+            self.fault(name, *wrong)
+        return None if wrong else response
+
+    def check_characters(self) -> None:
+        """A fault for every field with half a character in it: it could neither be tokenised nor saved."""
+        for name, value in self.values.items():
+            if not (_writable(name) and _writable(value)):
+                problem = "holds half a character (a surrogate without its other half)"
+                self.fault(name, problem, "write the whole character, or remove it")
 
     def _messages(self, name: str, value: list[Any]) -> list[Message] | None:
         if not value:
@@ -73,7 +90,7 @@ class RowReader:
         """An object (in CSV: its JSON); empty when absent."""
         value = self.values.get(name)
         if isinstance(value, str):
-            with contextlib.suppress(json.JSONDecodeError):
+            with contextlib.suppress(ValueError, RecursionError):
                 value = json.loads(value)
         if value is None or isinstance(value, dict):
             return value or {}
@@ -81,17 +98,36 @@ class RowReader:
         return {}
 
 
-def _json_list(value: str) -> list[Any] | None:
-    """The messages in a CSV cell. Only text that *is* a JSON list of objects counts; a story in brackets is a story."""
-    if not value.lstrip().startswith("[{"):
+def _response_fault(prompt: Text, response: Text) -> tuple[str, str] | None:
+    """What is wrong with a response to this prompt, and how to mend it."""
+    if isinstance(prompt, str) != isinstance(response, str):
+        return "is not of the prompt's kind", "give strings on all sides, or message lists on all sides"
+    if isinstance(prompt, str) or isinstance(response, str):
         return None
-    try:
-        parsed = json.loads(value)
-    except json.JSONDecodeError:
-        return None
-    return parsed if isinstance(parsed, list) else None
+    if len(response) > 1 and response[: len(prompt)] == prompt:
+        return "repeats the prompt", "give only the assistant message that follows it"
+    mend = "give exactly one assistant message"
+    if len(response) != 1:
+        return f"holds {len(response)} messages", mend
+    role = response[0]["role"]
+    return None if role == "assistant" else (f"is a message of the role {_shown(role)}", mend)
+
+
+def _writable(value: Any) -> bool:
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return False
+        return True
+    if isinstance(value, dict):
+        return all(_writable(key) and _writable(one) for key, one in value.items())
+    return not isinstance(value, list) or all(map(_writable, value))
 
 
 def _shown(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=str)
+    try:
+        text = json.dumps(value, ensure_ascii=False, default=str)
+    except ValueError:  # an integer of more digits than Python will write
+        return f"a very long {type(value).__name__}"
     return text if len(text) <= 60 else text[:59] + "…"

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
+from softpref.data.columns import COMMON, LABELS, SIDES, looks_read, mend
 from softpref.data.label_columns import LABEL_KINDS, LabelKind
-from softpref.data.pairs import Completion, PairSet, PreferencePair, Reading, Text, orient
+from softpref.data.pairs import Completion, PairSet, PreferencePair, Reading, orient
 from softpref.data.read_options import ReadOptions
 from softpref.data.row_reader import RowReader
-from softpref.errors import DataError, Fault, OptionError, nearest
-
-SIDES = (("chosen", "rejected"), ("response_1", "response_2"))
-COMMON = ("prompt", "weight", "id", "meta", "label_source")
-
-# A column of one of these names would change what is learned, so leaving it unread in silence is not an option.
-_LABEL_LIKE = re.compile(
-    r"label|weight|margin|reward|score|rating|vote|prefer|prob|confiden|agree|winner|better|rank", re.IGNORECASE
-)
+from softpref.errors import DataError, Fault, OptionError
 
 
 @dataclass
@@ -39,20 +31,33 @@ class _Table:
     rows: Sequence[tuple[int, Mapping[str, Any]]]
     faults: list[Fault] = field(default_factory=list)
 
-    @property
+    @cached_property
     def columns(self) -> list[str]:
         return list(dict.fromkeys(key for _, values in self.rows for key in values if values[key] is not None))
 
-    def check_columns(self, known: Iterable[str]) -> None:
-        known = set(known)
+    def fault(self, name: str, problem: str, mend: str) -> None:
+        """Record one fault of the file as a whole."""
+        self.faults.append(Fault(0, name, problem, mend))
+
+    def readers(self) -> list[RowReader]:
+        readers = [RowReader(number, values, self.faults) for number, values in self.rows]
+        for row in readers:
+            row.check_characters()
+        return readers
+
+    def check_rows(self, what: str) -> None:
+        if not self.rows and not self.faults:
+            self.fault("file", "holds no rows", f"give at least one {what}")
+
+    def check_columns(self, read: Collection[str], known: Collection[str]) -> None:
+        """Every column that is not read must be clearly a note; ``known`` are shown to who must rename one."""
         for column in self.columns:
-            if column not in known and (
-                _LABEL_LIKE.search(column) or difflib.get_close_matches(column, known, cutoff=0.85)
-            ):
-                mend = f"rename it{nearest(column, known)}; or move it under meta if it is only a note"
-                self.faults.append(
-                    Fault(0, column, "looks like a column that training would read, but nothing reads it", mend)
-                )
+            if column not in read and looks_read(column):
+                problem = "looks like a column that training would read, but nothing reads it"
+                self.fault(column, problem, mend(column, known))
+        sides = [side for names in SIDES for side in names if side in self.columns]
+        if sides and "completion" in self.columns:
+            self.fault("completion", f"stands beside {sides[0]}", "give pairs or completions, not both in one file")
 
     def raise_faults(self) -> None:
         if self.faults:
@@ -80,12 +85,12 @@ def pairs_from_rows(
     """
     options = options or ReadOptions()
     table = _Table(name, list(rows), list(faults))
-    if not table.rows and not table.faults:
-        table.faults.append(Fault(0, "file", "holds no rows", "give at least one pair"))
+    table.check_rows("pair")
     sides = _sides(table)
     kind = _label_kind(table)
-    table.check_columns([*COMMON, *sides, *(kind.columns if kind else ())])
-    drafts = [_draft(RowReader(number, values, table.faults), sides, kind) for number, values in table.rows]
+    read = {*COMMON, *sides, *(kind.columns if kind else ())}
+    table.check_columns(read, known=read | set(LABELS))
+    drafts = [_draft(row, sides, kind) for row in table.readers()]
     kept = [draft for draft in drafts if draft is not None]
     distinct = _without_identical(kept, sides, options, table)
     _check_ids([draft.pair for draft in distinct], table)
@@ -98,26 +103,34 @@ def completions_from_rows(
 ) -> list[Completion]:
     """Validated ``prompt`` + ``completion`` rows for SFT. Raises DataError with every fault of the file."""
     table = _Table(name, list(rows), list(faults))
-    table.check_columns(["prompt", "completion", "weight", "id", "meta"])
+    table.check_rows("completion")
+    read = {"prompt", "completion", "weight", "id", "meta"}
+    table.check_columns(read, known=read)
     found = []
-    for number, values in table.rows:
-        row = RowReader(number, values, table.faults)
-        prompt, completion = row.text("prompt"), row.text("completion")
-        if prompt is None or completion is None or not _same_kind(row, prompt, {"completion": completion}):
-            continue
-        meta = _meta(row, ["prompt", "completion"])
-        found.append(Completion(prompt, completion, _weight(row), _id(row), meta, number))
+    for row in table.readers():
+        prompt = row.text("prompt")
+        completion = row.response("completion", prompt)
+        if prompt is not None and completion is not None:
+            meta = _meta(row, ["prompt", "completion"])
+            found.append(Completion(prompt, completion, _weight(row), _id(row), meta, row.row))
     table.raise_faults()
     return found
+
+
+def check_prompts(rows: Iterable[tuple[int, Mapping[str, Any]]], name: str, faults: Sequence[Fault] = ()) -> None:
+    """Raise DataError with every fault of a file of which only ``prompt`` is read."""
+    table = _Table(name, list(rows), list(faults))
+    table.check_rows("prompt")
+    for row in table.readers():
+        row.text("prompt")
+    table.raise_faults()
 
 
 def _sides(table: _Table) -> tuple[str, str]:
     columns = set(table.columns)
     present = [sides for sides in SIDES if columns & set(sides)]
     if len(present) == 2:
-        table.faults.append(
-            Fault(0, "response_1", "stands beside chosen/rejected", "keep one way of naming the two sides")
-        )
+        table.fault("response_1", "stands beside chosen/rejected", "keep one way of naming the two sides")
     return present[0] if present else SIDES[0]
 
 
@@ -126,16 +139,15 @@ def _label_kind(table: _Table) -> LabelKind | None:
     present = [kind for kind in LABEL_KINDS if columns & set(kind.columns)]
     if len(present) > 1:
         both = " and ".join(next(c for c in kind.columns if c in columns) for kind in present)
-        table.faults.append(Fault(0, both, "are two sources of one label", "keep the one to train on"))
+        table.fault(both, "are two sources of one label", "keep the one to train on")
     return present[0] if present else None
 
 
 def _draft(row: RowReader, sides: tuple[str, str], kind: LabelKind | None) -> _Draft | None:
-    prompt, first, second = row.text("prompt"), row.text(sides[0]), row.text(sides[1])
+    prompt = row.text("prompt")
+    first, second = row.response(sides[0], prompt), row.response(sides[1], prompt)
     label = kind.read(row) if kind else None
     if prompt is None or first is None or second is None:
-        return None
-    if not _same_kind(row, prompt, {sides[0]: first, sides[1]: second}):
         return None
     pair = PreferencePair(
         prompt,
@@ -148,13 +160,6 @@ def _draft(row: RowReader, sides: tuple[str, str], kind: LabelKind | None) -> _D
         row=row.row,
     )
     return _Draft(pair, label)
-
-
-def _same_kind(row: RowReader, prompt: Text, responses: Mapping[str, Text]) -> bool:
-    wrong = [name for name, text in responses.items() if isinstance(text, str) != isinstance(prompt, str)]
-    for name in wrong:
-        row.fault(name, "is not of the prompt's kind", "give strings on all sides, or message lists on all sides")
-    return not wrong
 
 
 def _weight(row: RowReader) -> float:

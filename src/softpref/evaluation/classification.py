@@ -58,8 +58,8 @@ def side_logps(model: str, pairs: Sequence[PreferencePair]) -> Floats:
     with torch.no_grad():
         for start in range(0, len(order), BATCH):
             rows = order[start : start + BATCH]
-            chosen, rejected, *_ = pair_logps(scorer, [tokens[i] for i in rows])
-            found[rows] = torch.stack([chosen, rejected], dim=1).double().cpu().numpy()
+            scores = pair_logps(scorer, [tokens[i] for i in rows])
+            found[rows] = torch.stack([scores.chosen, scores.rejected], dim=1).double().cpu().numpy()
     return found
 
 

@@ -29,9 +29,7 @@ class PairScores:
     def against(self, reference: PairScores | None) -> PairLogps:
         """The policy's scores beside the reference's, as the losses take them."""
         ref_chosen, ref_rejected = (None, None) if reference is None else (reference.chosen, reference.rejected)
-        return PairLogps(
-            self.chosen, self.rejected, ref_chosen, ref_rejected, self.chosen_length, self.rejected_length
-        )
+        return PairLogps(self.chosen, self.rejected, ref_chosen, ref_rejected, self.chosen_length, self.rejected_length)
 
 
 class Scorer(Protocol):

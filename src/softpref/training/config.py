@@ -64,6 +64,9 @@ class SoftPreferenceConfig(TrainingArguments):
 
     def method(self) -> Method:
         """The base loss, treatment and arguments that these options name."""
+        for name in ("beta", "treatment", "reduction"):
+            if name in self.loss_args:
+                raise OptionError(f"loss_args.{name} belongs outside loss_args")
         beta = self.beta
         if beta is None and has_beta(self.loss_type):
             beta = DEFAULT_BETA
@@ -71,15 +74,24 @@ class SoftPreferenceConfig(TrainingArguments):
             self.loss_type, treatment=self.label_treatment, beta=beta, reduction=self.reduction, **self.loss_args
         )
 
-    def token_options(self) -> TokenOptions:
-        """What tokenisation needs of these options."""
-        return TokenOptions(self.max_length, self.truncation, self.boundary)
+    def token_options(self, context: int | None = None) -> TokenOptions:
+        """What tokenisation needs of these options. No sequence is longer than the model's ``context``, in tokens."""
+        limits = [limit for limit in (self.max_length, context) if limit is not None]
+        return TokenOptions(min(limits) if limits else None, self.truncation, self.boundary)
 
     def _refuse_without_effect(self) -> None:
         if self.ties not in (None, "drop", "keep"):
             raise OptionError(f"ties is {self.ties!r}; it can be 'drop' or 'keep'")
         if self.ties is not None and self.method().treatment != "hard":
             raise OptionError(f"ties has no effect with label_treatment {self.method().treatment!r}: leave it out")
+        if not self.method().base.needs_rejected and self.method().treatment != "hard":
+            raise OptionError(
+                f"{self.method().name} trains on the chosen side alone, as it stands: leave label_treatment out"
+            )
+        if self.include_num_input_tokens_seen not in ("no", False):
+            raise OptionError(
+                "include_num_input_tokens_seen has no effect here: tokens_per_second is logged; leave it out"
+            )
         if self.remove_unused_columns:
             raise OptionError(
                 "remove_unused_columns has no effect here: an unread column is an error already; leave it out"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 
-from softpref.core.pair import PairLogps
+from softpref.core.pair import PairLogps, reduce
 from softpref.core.treatments import Method
 
 if TYPE_CHECKING:
@@ -21,10 +21,12 @@ Weighted: TypeAlias = dict[str, "tuple[Tensor, Tensor]"]
 def pair_metrics(method: Method, pair: PairLogps, soft_label: Tensor | None, weight: Tensor) -> Weighted:
     """Metrics of B pairs, each with the weights it is averaged by.
 
-    ``margin`` is h and the log-ratios are log π − log π_ref, in nats, without beta. ``accuracy`` counts a margin of 0 as
+    All are of the log-probs that the loss sees: sums, or means over tokens where that is the method's reduction. ``margin``
+    is h and the log-ratios are log π − log π_ref, in nats, without beta. ``accuracy`` counts a margin of 0 as
     half and leaves p = ½ out. ``brier`` is (s(βh) − p)². ``effective_weight`` is |2p − 1|: a loss of log 2 beside an
     effective weight of 0 is a batch that teaches nothing.
     """
+    pair = reduce(pair, method.reduction)
     if not method.base.needs_rejected:
         return {"chosen_logps": (pair.chosen.detach(), weight)}
     margin = pair.margin.detach()

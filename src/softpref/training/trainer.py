@@ -7,20 +7,22 @@ import json
 import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import Trainer
+from transformers import Trainer, set_seed
 from transformers.trainer_utils import EvalLoopOutput
 
+from softpref.core.pair import PairLogps
 from softpref.data.files import write_json
 from softpref.data.formats import training_rows
 from softpref.data.pairs import Completion, PairSet, PreferencePair, orient
 from softpref.data.tokenization import TokenizedPair, TokenizedPairs, tokenize_pairs
 from softpref.errors import InputError, NonFiniteError, OptionError, ReferenceMismatchError
 from softpref.scoring.models import load_model
-from softpref.scoring.plain import as_pair, pair_logps
+from softpref.scoring.plain import pair_logps
 from softpref.scoring.reference import (
     Reference,
     disable_dropout,
@@ -29,6 +31,7 @@ from softpref.scoring.reference import (
     model_identity,
     without_adapter,
 )
+from softpref.scoring.scores import PairScores, Scorer
 from softpref.training.config import SoftPreferenceConfig
 from softpref.training.metrics import RunningMeans, pair_metrics, prefixed
 
@@ -78,19 +81,20 @@ class SoftPreferenceTrainer(Trainer):
         if processing_class is None:
             raise OptionError("give the tokenizer as processing_class")
         self.method = args.method()
-        if isinstance(model, str):
-            model = load_model(model)
-        disable_dropout(model)
+        self.scorer: Scorer = pair_logps
+        model = load_model(model, "float32") if isinstance(model, str) else model
         if self.method.base.needs_reference:
             _refuse_trained_adapter(model, ref_model)
         self.policy_identity = model_identity(model)
-        model = _with_adapter(model, peft_config)
+        model = _with_adapter(model, peft_config, args.seed)
+        disable_dropout(model)
         self.reference = self._make_reference(model, ref_model)
+        context = getattr(model.config, "max_position_embeddings", None)
         super().__init__(
             model=model,
             args=args,
-            train_dataset=self._tokenized(train_dataset, "train_dataset", processing_class, args),
-            eval_dataset=self._tokenized(eval_dataset, "eval_dataset", processing_class, args),
+            train_dataset=self._tokenized(train_dataset, "train_dataset", processing_class, args, context),
+            eval_dataset=self._tokenized(eval_dataset, "eval_dataset", processing_class, args, context),
             processing_class=processing_class,
             data_collator=list,
             **kwargs,
@@ -114,19 +118,28 @@ class SoftPreferenceTrainer(Trainer):
             return frozen(ref_model)
         return without_adapter(model) if hasattr(model, "peft_config") else frozen_copy(model)
 
+    # --- data -------------------------------------------------------------------------------------------------------
+
     def _tokenized(
-        self, dataset: Any, name: str, tokenizer: PreTrainedTokenizerBase, args: SoftPreferenceConfig
+        self,
+        dataset: Any,
+        name: str,
+        tokenizer: PreTrainedTokenizerBase,
+        args: SoftPreferenceConfig,
+        context: int | None,
     ) -> TokenizedPairs | None:
-        if dataset is None:
-            return None
+        if dataset is None or isinstance(dataset, TokenizedPairs):
+            return dataset
         name = dataset.name if isinstance(dataset, PairSet) else name
         rows = rows_of(dataset, name)
         self._check_labels(rows, name, args)
-        tokenized = tokenize_pairs(
-            rows, tokenizer, args.token_options(), name=name, with_rejected=self.method.base.needs_rejected
-        )
-        if any(vars(tokenized.counts)[drop] for drop in ("cut", "too_long", "boundary")):
-            logger.warning("%s: %s", name, tokenized.counts)
+        options = args.token_options(context)
+        tokenized = tokenize_pairs(rows, tokenizer, options, name=name, with_rejected=self.method.base.needs_rejected)
+        if not any(self._weight(row, args) for row in tokenized):
+            raise InputError(
+                f"{name}: every pair has weight 0, so there is nothing to learn; under label_treatment 'hard' pairs with "
+                "p = 0.5 have weight 0 unless ties is 'keep'"
+            )
         return tokenized
 
     def _check_labels(self, rows: Sequence[PreferencePair | Completion], name: str, args: SoftPreferenceConfig) -> None:
@@ -143,11 +156,28 @@ class SoftPreferenceTrainer(Trainer):
                 "chosen_reward/rejected_reward), or set label_treatment to 'hard' to take chosen as simply better"
             )
 
+    def _weight(self, row: TokenizedPair, args: SoftPreferenceConfig) -> float:
+        """A pair's weight in the loss. Under hard a tie has no better side; SFT takes its chosen side as it stands."""
+        drops_ties = self.method.treatment == "hard" and self.method.base.needs_rejected and args.ties != "keep"
+        return 0.0 if drops_ties and row.soft_label == 0.5 else row.weight
+
+    def _weights(self, rows: list[TokenizedPair], device: torch.device) -> Tensor:
+        return torch.tensor([self._weight(row, self.args) for row in rows], device=device)
+
+    def _without_padding(self, rows: list[TokenizedPair]) -> list[TokenizedPair]:
+        """Rows that the loader repeats, to give every rank as many in an epoch's last round, get weight 0."""
+        state = self.accelerator.gradient_state
+        if self.accelerator.num_processes == 1 or not state.end_of_dataloader or state.remainder <= 0:
+            return rows
+        size = len(rows)
+        first = self.accelerator.process_index * size
+        return [row if first + i < state.remainder else replace(row, weight=0.0) for i, row in enumerate(rows)]
+
     # --- one update -------------------------------------------------------------------------------------------------
 
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: torch.device) -> tuple[list[Any], Any]:
         """The micro-batches of one update, and Σ w over all of them and all ranks."""
-        batches = list(itertools.islice(epoch_iterator, num_batches))
+        batches = [self._without_padding(batch) for batch in itertools.islice(epoch_iterator, num_batches)]
         total = sum((self._weights(batch, device).sum() for batch in batches), torch.zeros((), device=device))
         return batches, self.accelerator.reduce(total, reduction="sum")
 
@@ -162,67 +192,65 @@ class SoftPreferenceTrainer(Trainer):
         losses, pair, label, weight = self._losses(model, inputs)
         total = weight.sum() if num_items_in_batch is None else num_items_in_batch
         share = (losses * weight).sum() / total.clamp_min(torch.finfo(losses.dtype).tiny)
-        raw_weight = torch.tensor([row.weight for row in inputs], device=losses.device, dtype=losses.dtype)
-        self._means.add(pair_metrics(self.method, pair, label, raw_weight))
+        self._means.add(pair_metrics(self.method, pair, label, _row_weights(inputs, losses)))
         self._means.count(pairs=len(inputs), tokens=sum(row.tokens for row in inputs))
         share = share * self.accelerator.num_processes
         return (share, None) if return_outputs else share
 
-    def _losses(self, model: nn.Module, rows: list[TokenizedPair]) -> tuple[Tensor, Any, Tensor | None, Tensor]:
-        policy = pair_logps(model, rows)
-        reference = None if self.reference is None else self.reference.pair_logps(rows)
+    def _losses(self, model: nn.Module, rows: list[TokenizedPair]) -> tuple[Tensor, PairLogps, Tensor | None, Tensor]:
+        # mixed precision wraps the policy's forward; the reference must be computed alike
+        with self.accelerator.autocast():
+            policy = self.scorer(model, rows)
+            reference = None if self.reference is None else self.reference.score(self.scorer, rows)
         if self._gate_open and reference is not None:
             self._step_zero_gate(policy, reference)
-        pair = as_pair(policy, reference)
-        label = self._labels(rows, pair.chosen)
+        pair = policy.against(reference)
+        label = _soft_labels(rows, pair.chosen)
         losses = self.method(pair, label)
         _stop_if_not_finite(losses, pair.margin if reference is not None else pair.chosen, rows, self.state.global_step)
         return losses, pair, label, self._weights(rows, losses.device).to(losses.dtype)
 
-    def _labels(self, rows: list[TokenizedPair], like: Tensor) -> Tensor | None:
-        if any(row.soft_label is None for row in rows):
-            return None
-        return torch.tensor([row.soft_label for row in rows], device=like.device, dtype=like.dtype)
-
-    def _weights(self, rows: list[TokenizedPair], device: torch.device) -> Tensor:
-        drops_ties = self.method.treatment == "hard" and self.args.ties != "keep"
-        return torch.tensor(
-            [0.0 if drops_ties and row.soft_label == 0.5 else row.weight for row in rows], device=device
-        )
-
     # --- the reference ----------------------------------------------------------------------------------------------
 
-    def _step_zero_gate(self, policy: tuple[Tensor, ...], reference: tuple[Tensor, ...]) -> None:
+    def _step_zero_gate(self, policy: PairScores, reference: PairScores) -> None:
         self._gate_open = False
         if self.reference is None or self.policy_identity != self.reference.identity:
             logger.warning("the reference is another model than the start of the policy: no step-0 check")
             return
-        difference = max(float((a - b).detach().abs().max()) for a, b in zip(policy[:2], reference[:2], strict=True))
-        self.step_zero_difference = difference
-        logger.info("step 0: policy and reference differ by at most %.2g nats", difference)
-        if not difference <= self.args.reference_tolerance:
+        sides = ((policy.chosen, reference.chosen), (policy.rejected, reference.rejected))
+        self.step_zero_difference = max(float((a - b).detach().abs().max()) for a, b in sides)
+        if not self.step_zero_difference <= self.args.reference_tolerance:
             raise ReferenceMismatchError(
-                f"policy and reference have the same weights but differ by {difference:.3g} nats at step 0 (tolerance "
-                f"{self.args.reference_tolerance}): something random or stateful is left on in the model"
+                f"policy and reference have the same weights but differ by {self.step_zero_difference:.3g} nats at step 0 "
+                f"(tolerance {self.args.reference_tolerance}): something random or stateful is left on in the model"
             )
 
     def train(self, resume_from_checkpoint: str | bool | None = None, **kwargs: Any) -> Any:
-        """As ``Trainer.train``; a checkpoint made with another reference is refused."""
+        """As ``Trainer.train``; a checkpoint of another reference, or one that cannot go on exactly, is refused."""
         if resume_from_checkpoint:
             self._gate_open = False
-            self._check_resumed_reference(resume_from_checkpoint)
+            folder = self._checkpoint_folder(resume_from_checkpoint)
+            self._check_resumable(folder)
+            resume_from_checkpoint = str(folder)
         self._logged_at = time.perf_counter()
         return super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
 
-    def _check_resumed_reference(self, checkpoint: str | bool) -> None:
-        from transformers.trainer_utils import get_last_checkpoint
+    def _checkpoint_folder(self, checkpoint: str | bool) -> Path:
+        found = last_whole_checkpoint(str(self.args.output_dir)) if checkpoint is True else Path(str(checkpoint))
+        if found is None:
+            raise InputError(f"{self.args.output_dir}: holds no whole checkpoint to resume from")
+        return found
 
-        folder = get_last_checkpoint(str(self.args.output_dir)) if checkpoint is True else str(checkpoint)
-        record = Path(folder or "") / REFERENCE_FILE
-        if self.reference is None or folder is None:
+    def _check_resumable(self, folder: Path) -> None:
+        if not (folder / "optimizer.pt").is_file() and not self.is_deepspeed_enabled and not self.is_fsdp_enabled:
+            raise InputError(
+                f"{folder}: was saved without its optimizer (save_only_model), so training cannot go on from it"
+            )
+        if self.reference is None:
             return
+        record = folder / REFERENCE_FILE
         if not record.is_file():
-            raise ReferenceMismatchError(f"{folder}: says nothing of its reference ({REFERENCE_FILE} is missing)")
+            raise ReferenceMismatchError(f"{folder}: does not say against which reference it was trained; start anew")
         made_with = json.loads(record.read_text())["identity"]
         if made_with != self.reference.identity:
             raise ReferenceMismatchError(
@@ -231,10 +259,11 @@ class SoftPreferenceTrainer(Trainer):
             )
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        super()._save_checkpoint(model, trial)
+        # before the weights: a checkpoint that is whole has it
         if self.reference is not None and self.args.should_save:
             folder = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{self.state.global_step}"
             write_json(folder / REFERENCE_FILE, {"identity": self.reference.identity})
+        super()._save_checkpoint(model, trial)
 
     # --- logging and evaluation -------------------------------------------------------------------------------------
 
@@ -255,17 +284,25 @@ class SoftPreferenceTrainer(Trainer):
         metric_key_prefix: str = "eval",
     ) -> EvalLoopOutput:
         """Σ wℓ / Σ w and the pair metrics over the whole evaluation set."""
-        means, rows = RunningMeans(), 0
+        means, rows, started = RunningMeans(), 0, time.perf_counter()
         self.model.eval()
         with torch.no_grad(), self.compute_loss_context_manager():
-            for batch in dataloader:
+            for padded in dataloader:
+                batch = self._without_padding(padded)
                 losses, pair, label, weight = self._losses(self.model, batch)
                 means.add({"loss": (losses, weight)})
-                means.add(pair_metrics(self.method, pair, label, torch.ones_like(losses)))
+                means.add(pair_metrics(self.method, pair, label, _row_weights(batch, losses)))
                 rows += len(batch)
-        self._logged_at = time.perf_counter()
+        self._logged_at += time.perf_counter() - started
         metrics = prefixed(means.drain(self.accelerator), metric_key_prefix)
         return EvalLoopOutput(predictions=(), label_ids=None, metrics=metrics, num_samples=rows)
+
+    def evaluate(self, eval_dataset: Any = None, **kwargs: Any) -> dict[str, float]:
+        """As ``Trainer.evaluate``; the data may be anything that ``eval_dataset`` may be."""
+        context = getattr(self.model.config, "max_position_embeddings", None)
+        tokenized = self._tokenized(eval_dataset, "eval_dataset", self.processing_class, self.args, context)
+        found: dict[str, float] = super().evaluate(eval_dataset=tokenized, **kwargs)
+        return found
 
     def floating_point_ops(self, inputs: list[TokenizedPair]) -> int:
         """6 · parameters · tokens, both padded sequences of a pair counted (Kaplan et al. 2020, eq. 2.2)."""
@@ -285,12 +322,26 @@ def rows_of(dataset: Any, name: str) -> Sequence[PreferencePair | Completion]:
     return list(training_rows(enumerate(rows, start=1), name))
 
 
-def _with_adapter(model: nn.Module, peft_config: Any) -> Any:
+def last_whole_checkpoint(folder: str | Path) -> Path | None:
+    """The newest checkpoint that was written to its end (the trainer's state comes last), or None."""
+    found = [path for path in Path(folder).glob("checkpoint-*") if (path / "trainer_state.json").is_file()]
+    return max(found, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+
+def _with_adapter(model: Any, peft_config: Any, seed: int) -> Any:
     if peft_config is None:
         return model
     from peft import get_peft_model
 
-    return get_peft_model(model, peft_config)
+    if getattr(peft_config, "lora_dropout", 0):
+        raise OptionError(
+            "lora_dropout has no effect here: policy and reference are compared without dropout; leave it out"
+        )
+    set_seed(seed)
+    try:
+        return get_peft_model(model, peft_config)
+    except ValueError as error:
+        raise OptionError(f"peft: {error}") from error
 
 
 def _refuse_trained_adapter(model: nn.Module, ref_model: nn.Module | None) -> None:
@@ -312,3 +363,13 @@ def _stop_if_not_finite(losses: Tensor, scores: Tensor, rows: Iterable[Tokenized
             f"step {step}: the loss or the log-probs of rows {named} are not finite; lower the learning rate, "
             "or train in bf16 or fp32"
         )
+
+
+def _row_weights(rows: Sequence[TokenizedPair], like: Tensor) -> Tensor:
+    return torch.tensor([row.weight for row in rows], device=like.device, dtype=like.dtype)
+
+
+def _soft_labels(rows: Sequence[TokenizedPair], like: Tensor) -> Tensor | None:
+    if any(row.soft_label is None for row in rows):
+        return None
+    return torch.tensor([row.soft_label for row in rows], device=like.device, dtype=like.dtype)
