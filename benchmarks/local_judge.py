@@ -166,5 +166,5 @@ def table(seconds: dict[str, list[float]], values: dict[str, Values], questions:
 
 if __name__ == "__main__":
     if not ALLOCATOR.items() <= os.environ.items():
-        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **ALLOCATOR})
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **ALLOCATOR})  # noqa: S606 — itself
     main()

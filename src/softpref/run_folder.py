@@ -1,13 +1,13 @@
 """The layout of a run folder: the names of its files, and how they are read and written. Nothing heavy is imported here.
 
-    RUN/
-      recipe.yaml        the resolved recipe
-      run.json           what was run: method, data, model, versions; ``finished`` once it is
-      metrics.jsonl      one line per log of the training
-      frontier.json      points of reward against KL along training, where somebody measured them
-      evaluations/NAME/
-        evaluation.json     figures
-        comparisons.jsonl   one line per judged pair of responses
+RUN/
+  recipe.yaml        the resolved recipe
+  run.json           what was run: method, data, model, versions; ``finished`` once it is
+  metrics.jsonl      one line per log of the training
+  frontier.json      points of reward against KL along training, where somebody measured them
+  evaluations/NAME/
+    evaluation.json     figures
+    comparisons.jsonl   one line per judged pair of responses
 """
 
 from __future__ import annotations

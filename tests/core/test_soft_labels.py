@@ -78,6 +78,13 @@ def test_a_prior_draws_the_mean_towards_its_own_by_its_own_weight(rows, prior):
     assert_allclose(from_votes(first, second, tie, prior), expected, rtol=1e-12)
 
 
+@many
+@given(counts.filter(bool), counts, st.none() | st.floats(1e-3, 1e3).map(lambda a: BetaPrior(a, a)))
+def test_even_votes_are_exactly_a_half(each, tie, prior):
+    """(n + t/2 + a) / (2n + t + 2a), to the last bit: a tie is told by p == 0.5."""
+    assert from_votes(each, each, tie, prior) == 0.5
+
+
 @pytest.mark.parametrize(("prior", "expected"), [(None, 0.375), (BetaPrior(2, 2), 0.375 * 5 / 9)])
 def test_five_votes_on_equals_exaggerate(prior, expected):
     """E|2p̂ − 1| at a true p of ½, over k ~ Binomial(5, ½): (2·1·1 + 2·5·0.6 + 2·10·0.2)/32 = 12/32 = 0.375.

@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from softpref.data.files import atomic_write, write_json
-from softpref.data.formats import pair_row, read_completions, read_pairs, read_prompts, read_training_rows, write_rows
+from softpref.data.formats import (
+    pair_row,
+    read_completions,
+    read_numbered_prompts,
+    read_pairs,
+    read_prompts,
+    read_training_rows,
+    write_rows,
+)
 from softpref.data.pairs import Completion, PairSet, PreferencePair, orient
 from softpref.data.read_options import ReadOptions
 from softpref.errors import DataError, InputError
@@ -88,6 +96,25 @@ def test_a_lone_surrogate_is_refused_or_can_be_written_again(jsonl, row, tmp_pat
     write_rows(tmp_path / "again.jsonl", map(pair_row, found))
 
 
+@pytest.mark.parametrize(
+    ("line", "field"),
+    [
+        (b'{"prompt": "q", "chosen": "a", "rejected": "b", "chosen": "c"}', "chosen"),
+        (b'{"prompt": "q", "chosen": "a", "rejected": "b", "meta": {"n": 1, "n": 1}}', "n"),
+    ],
+)
+def test_a_key_that_stands_twice_is_a_fault(jsonl, row, line, field):
+    """JSON leaves open which one counts; the last must not win in silence."""
+    [fault] = faults_of(jsonl(row(), line))
+    assert (fault.row, fault.field, fault.problem) == (2, field, "stands twice in one object")
+
+
+@pytest.mark.parametrize("line", [b'{"soft_label": ' + b"9" * 5000 + b"}", b'{"meta": ' + b"[" * 100_000 + b"}"])
+def test_numbers_and_lists_beyond_the_parser_are_faults(jsonl, line):
+    [fault] = faults_of(jsonl(line))
+    assert (fault.row, fault.field) == (1, "line")
+
+
 # -------------------------------------------------------------------------------------------------- CSV
 
 
@@ -137,6 +164,40 @@ def test_a_blank_line_does_not_shift_the_numbers(tmp_path):
     path = tmp_path / "pairs.csv"
     path.write_text("prompt,chosen,rejected,soft_label\nq,a,b,0.7\n\nq,c,d,7\n", encoding="utf-8")
     assert [fault.row for fault in faults_of(path)] == [4]
+
+
+def test_a_row_is_named_by_its_first_line(tmp_path):
+    """As an editor counts: the cell in line 3 goes on in line 4, so the next row is in line 5."""
+    path = tmp_path / "pairs.csv"
+    path.write_text('prompt,chosen,rejected,soft_label\n\nq,"a\nb",c,8\nq,a,b,9\n', encoding="utf-8")
+    assert [fault.row for fault in faults_of(path)] == [3, 5]
+
+
+def test_json_in_a_csv_cell_is_text_unless_it_is_messages(table):
+    calls = '[{"name": "tea"}]'
+    [pair] = read_pairs(table(["prompt", "chosen", "rejected"], ["q", calls, "[{}]"]))
+    assert (pair.chosen, pair.rejected) == (calls, "[{}]")
+    half = [json.dumps(QUESTION), json.dumps(YES), '[{"role": "assistant", "text": "no"}]']
+    [fault] = faults_of(table(["prompt", "chosen", "rejected"], half))
+    assert (fault.field, fault.problem) == ("rejected", "message 1 has no text content")
+
+
+def test_a_column_that_stands_twice_is_a_fault(table):
+    [fault] = faults_of(table(["prompt", "chosen", "rejected", "chosen"], ["q", "a", "b", "c"]))
+    assert (fault.row, fault.field, fault.problem) == (1, "chosen", "stands twice in the header")
+
+
+def test_a_header_that_is_not_utf8_hides_nothing_behind_it(tmp_path):
+    path = tmp_path / "pairs.csv"
+    path.write_bytes("prompt,chosen,rejected\nq,a,b\n".encode("utf-16"))
+    [fault] = faults_of(path)
+    assert "UTF-8" in fault.problem or "cannot be read" in fault.problem
+
+
+def test_a_cell_that_is_not_utf8_is_named_by_its_column(tmp_path):
+    path = tmp_path / "pairs.csv"
+    path.write_bytes(b"prompt,chosen,rejected,note\nq,a,b,caf\xe9\nq,caf\xe9,a,\n")
+    assert [(fault.row, fault.field) for fault in faults_of(path)] == [(2, "note"), (3, "chosen")]
 
 
 def test_ragged_rows_are_faults_and_so_are_the_rest(tmp_path):
@@ -202,6 +263,25 @@ def test_prompts_keep_whatever_stands_beside_them(jsonl):
     rows = [{"prompt": "q", "best": "a", "score": 3}, {"prompt": QUESTION, "best": YES}]
     assert read_prompts(jsonl(*rows)) == rows
     assert [fault.row for fault in faults_of(jsonl(rows[0], {"best": "a"}, {"prompt": 3}), read_prompts)] == [2, 3]
+
+
+def test_numbered_prompts_know_their_rows(jsonl, table):
+    assert read_numbered_prompts(jsonl(b"", {"prompt": "q"}, b"", {"prompt": "r"})) == [
+        (2, {"prompt": "q"}), (4, {"prompt": "r"}),
+    ]  # fmt: skip
+    path = table(["prompt", "best"], ["line\nbreak", "a"], [json.dumps(QUESTION), json.dumps(YES)])
+    assert read_numbered_prompts(path) == [
+        (2, {"prompt": "line\nbreak", "best": "a"}), (4, {"prompt": QUESTION, "best": YES}),
+    ]  # fmt: skip
+
+
+def test_the_messages_of_a_prompt_are_checked(jsonl):
+    [fault] = faults_of(jsonl({"prompt": [{"role": "User", "content": "q"}]}), read_prompts)
+    assert (fault.field, fault.problem) == ("prompt", 'message 1 has the role "User"')
+
+
+def test_a_completion_that_is_null_in_every_row_makes_no_completions(jsonl, row):
+    assert isinstance(read_training_rows(jsonl({**row(soft_label=0.8), "completion": None})), PairSet)
 
 
 # -------------------------------------------------------------------------------------------------- round trip
@@ -271,3 +351,15 @@ def test_what_is_being_written_is_not_yet_there(tmp_path):
 def test_json_is_readable_and_ends_in_a_line_end(tmp_path):
     write_json(tmp_path / "a.json", {"judge": "é", "n": [1]})
     assert (tmp_path / "a.json").read_text(encoding="utf-8") == '{\n  "judge": "é",\n  "n": [\n    1\n  ]\n}\n'
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+def test_what_is_no_number_in_json_is_written_as_null(tmp_path, bad):
+    """Python would write NaN, which other readers of JSON refuse."""
+    value = {"a": [1.5, bad, {"b": (bad, "é")}], "c": True}
+    write_json(tmp_path / "a.json", value)
+    write_rows(tmp_path / "a.jsonl", [value])
+    for name in ("a.json", "a.jsonl"):
+        text = (tmp_path / name).read_text(encoding="utf-8")
+        assert json.loads(text, parse_constant=pytest.fail) == {"a": [1.5, None, {"b": [None, "é"]}], "c": True}
+        assert "é" in text

@@ -2,7 +2,7 @@
 
 import pytest
 import tokenizers_by_hand as by_hand
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from softpref.data.pairs import Completion, PreferencePair
@@ -146,6 +146,28 @@ def test_a_conversation_is_all_prompt():
     assert tokenizer.decode(found.chosen) == "no<|turn_end|>"
 
 
+# eos written twice, a line end after it, a rendered turn with Phi-3's two terminators: the first is the one
+@pytest.mark.parametrize("tail", ["<|turn_end|>", "<|turn_end|>\n", "<|turn_end|>\n<end>", "<|turn_end|><|turn_end|>"])
+def test_a_string_that_ends_in_terminators_keeps_the_first(tail):
+    tokenizer = by_hand.chat(by_hand.BOTH)
+    found = tokens_of(PreferencePair("tea?", f" boil{tail}", " wait", 0.9), tokenizer)
+    assert tokenizer.decode(found.chosen) == " boil<|turn_end|>"
+    assert tokenizer.decode(found.rejected) == " wait<end>"
+
+
+def test_a_string_that_goes_on_after_the_end_of_a_turn_is_refused():
+    """Generation would stop there, so nothing after it could ever be said."""
+    goes_on = PreferencePair("tea?", " wait", " boil<|turn_end|>\n<|turn|>user\nthanks", 0.9, row=2)
+    [fault] = faults_of(goes_on, by_hand.chat(by_hand.CHATML))
+    assert (fault.row, fault.field) == (2, "rejected")
+    assert "<|turn_end|>" in fault.problem
+
+
+def test_a_completion_is_named_as_such():
+    [fault] = faults_of(Completion("make tea ", "wait <end> boil", row=6), by_hand.words())
+    assert (fault.row, fault.field) == (6, "completion")
+
+
 # -------------------------------------------------------------------------------------------------- the boundary
 
 MERGING = PreferencePair("a", "bc", "x", 0.9, row=7)
@@ -163,7 +185,7 @@ def test_a_merge_across_the_boundary_is_an_error(bpe):
 
 def test_a_merge_on_the_rejected_side_alone_is_one_too(bpe):
     [fault] = faults_of(PreferencePair("a", "x", "bc", 0.9, row=8), bpe)
-    assert fault.row == 8
+    assert (fault.row, fault.field) == (8, "rejected")
 
 
 def test_merging_rows_are_dropped_and_counted_where_asked(bpe):
@@ -182,7 +204,8 @@ def test_all_merging_rows_are_named_together(bpe):
 @given(prompt=st.text(max_size=8), response=st.text(max_size=8))
 def test_a_split_gives_the_tokens_of_the_whole_or_is_refused(bpe, prompt, response):
     """prompt ids ++ response ids = the ids of the joined text, and one end; the prompt's are those of the prompt alone."""
-    pair = PreferencePair(prompt, response, response, 0.9)
+    assume("<" not in response)  # the generator knows the markers in our sources, and a terminator has tests of its own
+    pair = Completion(prompt, response)
     whole, alone = bpe(prompt + response)["input_ids"], bpe(prompt)["input_ids"]
     if whole[: len(alone)] != alone:
         assert faults_of(pair, bpe)
@@ -199,6 +222,31 @@ def test_a_template_that_renders_the_prompt_differently_with_the_answer_is_refus
     assert fault.row == 4
     assert "renders the prompt differently once an answer follows" in fault.problem
     assert "thinking" in fault.mend
+
+
+def test_a_template_that_knows_no_system_role_is_a_fault_of_the_row():
+    """Gemma's and others raise inside jinja; the row is named and the others are read."""
+    system = [{"role": "system", "content": "be brief"}, *user("make tea")]
+    rows = [CHAT_PAIR, PreferencePair(system, answer("boil"), answer("wait"), 0.9, row=5)]
+    with pytest.raises(DataError) as caught:
+        tokenize_pairs(rows, by_hand.chat(by_hand.NO_SYSTEM))
+    [fault] = caught.value.faults
+    assert (fault.row, fault.field) == (5, "prompt")
+    assert "no system role" in fault.problem
+    assert "template" in fault.mend
+
+
+def test_a_template_that_refuses_the_answer_is_a_fault_of_the_answer():
+    refused = [{"role": "tool", "content": "boil"}]
+    [fault] = faults_of(PreferencePair(user("make tea"), answer("a"), refused, 0.9), by_hand.chat(by_hand.NO_TOOLS))
+    assert (fault.field, "no tools" in fault.problem) == ("rejected", True)
+
+
+def test_only_a_boundary_may_be_dropped_for_being_one():
+    """Text that was rendered already is in every row or a mistake in one: never dropped under another's name."""
+    rendered = PreferencePair(user("<|turn|>user\ntea"), answer("boil"), answer("wait"), 0.9, row=5)
+    with pytest.raises(DataError, match="rendered already"):
+        tokenize_pairs([CHAT_PAIR, rendered], by_hand.chat(by_hand.CHATML), TokenOptions(boundary="drop"))
 
 
 # -------------------------------------------------------------------------------------------------- rendered already
@@ -269,6 +317,25 @@ def test_a_prompt_that_leaves_no_room_is_dropped_even_then():
     assert found.counts == TokenCounts(kept=1, too_long=1)
 
 
+def test_sides_that_were_cut_to_the_same_tokens_are_dropped_and_counted():
+    """boil the | water and boil the | pot: what is left teaches nothing."""
+    alike = PreferencePair("make tea ", "boil the water", "boil the pot", 0.9, row=5)
+    found = tokenize_pairs([alike, PAIR], by_hand.words(), TokenOptions(max_length=4, truncation="keep"))
+    assert [pair.row for pair in found] == [4]
+    assert found.counts == TokenCounts(kept=1, cut=1, identical=1)
+
+
+def test_sides_that_a_template_trims_to_the_same_are_dropped_and_counted():
+    tokenizer = by_hand.chat(by_hand.TRIMMING)
+    alike = PreferencePair(user("make tea"), answer("wait"), answer("wait \n"), 0.9)
+    found = tokenize_pairs([CHAT_PAIR, alike], tokenizer)
+    assert found.counts == TokenCounts(kept=1, identical=1)
+    [kept] = tokenize_pairs([alike], tokenizer, TokenOptions(identical="keep"))
+    assert kept.chosen == kept.rejected
+    with pytest.raises(InputError, match="1 whose sides are the same tokens"):
+        tokenize_pairs([alike], tokenizer)
+
+
 def test_no_limit():
     pair = PreferencePair("make tea ", "wait " * 3000, "no", 0.9)
     assert len(tokens_of(pair, by_hand.words(), max_length=None).chosen) == 3001
@@ -277,7 +344,7 @@ def test_no_limit():
 def test_every_row_is_kept_or_counted(bpe):
     rows = [MERGING, PreferencePair("q", " " + "x" * 50, " a", 0.9), PreferencePair("q", " a", " b", 0.9)]
     found = tokenize_pairs(rows, bpe, TokenOptions(max_length=10, boundary="drop"))
-    assert found.counts.as_dict() == {"kept": 1, "cut": 0, "too_long": 1, "boundary": 1}
+    assert found.counts.as_dict() == {"kept": 1, "cut": 0, "too_long": 1, "boundary": 1, "identical": 0}
 
 
 def test_nothing_left_is_an_error_with_the_counts(bpe):
@@ -285,7 +352,9 @@ def test_nothing_left_is_an_error_with_the_counts(bpe):
         tokenize_pairs([MERGING], bpe, TokenOptions(boundary="drop"), name="pairs.csv")
 
 
-@pytest.mark.parametrize("options", [{"truncation": "cut"}, {"boundary": "keep"}, {"max_length": 1}])
+@pytest.mark.parametrize(
+    "options", [{"truncation": "cut"}, {"boundary": "keep"}, {"identical": "error"}, {"max_length": 1}]
+)
 def test_options_are_checked(options):
     with pytest.raises(OptionError, match=next(iter(options))):
         TokenOptions(**options)

@@ -261,6 +261,58 @@ def test_messages_are_checked(message, problem):
     assert (fault.field, fault.problem) == ("prompt", problem)
 
 
+USER, YES = {"role": "user", "content": "tea?"}, {"role": "assistant", "content": "yes"}
+
+
+@pytest.mark.parametrize(
+    ("response", "problem", "mend"),
+    [
+        ([USER, YES], "repeats the prompt", "only the assistant message"),
+        ([USER, YES, USER, YES], "repeats the prompt", "only the assistant message"),
+        ([YES, USER, YES], "holds 3 messages", "give exactly one assistant message"),
+        ([YES, YES], "holds 2 messages", "give exactly one assistant message"),
+        ([USER], 'is a message of the role "user"', "give exactly one assistant message"),
+        ([{"role": "system", "content": "?"}], 'is a message of the role "system"', "exactly one assistant message"),
+        ("yes", "is not of the prompt's kind", "on all sides"),
+    ],
+)
+def test_a_response_is_one_message_of_the_assistant(response, problem, mend):
+    rows = [
+        {"prompt": [USER], "chosen": response, "rejected": [{**YES, "content": "no"}]},
+        {"prompt": [USER], "chosen": [{**YES, "content": "no"}], "rejected": response},
+    ]
+    for row, field in zip(rows, ("chosen", "rejected"), strict=True):
+        [fault] = faults_of(row)
+        assert (fault.row, fault.field, fault.problem) == (1, field, problem)
+        assert mend in fault.mend
+
+
+def test_a_completion_is_one_message_too():
+    with pytest.raises(DataError, match="completion: holds 2 messages; give exactly one assistant message"):
+        completions_from_rows([(1, {"prompt": [USER], "completion": [YES, YES]})], "sft.jsonl")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"chosen": "\ud83c"}, {"id": "\udc80"}, {"meta": {"a": ["b\ud83c"]}}, {"meta": {"b\ud83c": 1}}, {"c\ud83c": 1},
+     {"prompt": [{**USER, "content": "\ud83c"}], "chosen": [YES], "rejected": [{**YES, "content": "no"}]}],
+)  # fmt: skip
+def test_half_a_character_is_a_fault_wherever_it_stands(changes):
+    """It can be spelt in JSON, and neither tokenised nor saved."""
+    fault = faults_of({**ROW, **changes})[0]
+    assert (fault.row, fault.field) == (1, next(iter(changes)))
+    assert "half a character" in fault.problem
+
+
+def test_a_whole_character_beyond_the_first_plane_is_none():
+    assert read({**ROW, "chosen": "\U0001f375"})[0].chosen == "\U0001f375"
+
+
+def test_a_number_of_more_digits_than_python_writes():
+    fault = faults_of({**ROW, "soft_label": 10**5000})[0]
+    assert fault.problem == "a very long int is not a number in [0, 1]"
+
+
 def test_rows_with_and_without_a_label_do_not_mix():
     [fault] = faults_of({**ROW, "soft_label": 0.8}, ROW, {**ROW, "soft_label": 0.3})
     assert (fault.row, fault.field, fault.problem) == (2, "soft_label", "is missing")
@@ -326,6 +378,23 @@ def test_completions_by_hand():
 def test_completions_refuse_a_label_that_nothing_reads():
     with pytest.raises(DataError, match="soft_label"):
         completions_from_rows([(1, {"prompt": "q", "completion": "a", "soft_label": 0.8})], "sft.jsonl")
+
+
+def test_pairs_and_completions_in_one_file_are_refused():
+    row = {**ROW, "completion": "boil"}
+    for fault in (faults_of(row)[0], caught_in_completions(row)[0]):
+        assert (fault.row, fault.field, fault.problem) == (0, "completion", "stands beside chosen")
+
+
+def test_no_completions_are_a_fault():
+    [fault] = caught_in_completions()
+    assert (fault.row, fault.problem, fault.mend) == (0, "holds no rows", "give at least one completion")
+
+
+def caught_in_completions(*rows):
+    with pytest.raises(DataError) as caught:
+        completions_from_rows(enumerate(rows, start=1), "sft.jsonl")
+    return sorted(caught.value.faults, key=lambda fault: fault.field != "completion")
 
 
 # -------------------------------------------------------------------------------------------------- fingerprint

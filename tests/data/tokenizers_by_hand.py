@@ -26,27 +26,33 @@ BOTH = CHATML.replace(
     "{% if add_generation_prompt %}",
 )
 
+# White space round a message is cut off.
+TRIMMING = CHATML.replace("m['content']", "m['content'] | trim")
+REFUSAL = "{%% for m in messages %%}{%% if m['role'] == '%s' %%}{{ raise_exception('%s') }}{%% endif %%}{%% endfor %%}"
+NO_SYSTEM = REFUSAL % ("system", "no system role") + CHATML
+NO_TOOLS = REFUSAL % ("tool", "no tools") + CHATML
+
 TEXTS = ["make tea: boil the water. ", "wait, wait. the tea is hot: ", "abc abc abc abc "] * 20
 
 
-def words(bos=False, eos=False):
+def words(bos=False, eos=False, first="<bos>"):
     """One id per word; with ``bos`` and ``eos`` the tokenizer writes them around everything, as Llama's and T5's do."""
     tokenizer = word_tokenizer(WORDS)
     if bos:
-        tokenizer.add_special_tokens({"bos_token": "<bos>"})
+        tokenizer.add_special_tokens({"bos_token": first})
     if bos or eos:
         from tokenizers.processors import TemplateProcessing
 
-        names = (["<bos>"] if bos else []) + ["$A"] + ([END] if eos else [])
-        special = [(name, tokenizer.convert_tokens_to_ids(name)) for name in names if name != "$A"]
+        names = ([first] if bos else []) + ["$A"] + ([END] if eos else [])
+        special = [(name, tokenizer.convert_tokens_to_ids(name)) for name in dict.fromkeys(names) if name != "$A"]
         tokenizer.backend_tokenizer.post_processor = TemplateProcessing(single=" ".join(names), special_tokens=special)
     return tokenizer
 
 
-def chat(template, eos=None):
-    """Byte-level BPE with turn markers and a chat template; ``eos`` replaces the eos token."""
+def chat(template, eos=None, special=True):
+    """Byte-level BPE with turn markers, special or only added, and a chat template; ``eos`` replaces the eos token."""
     tokenizer = bpe_tokenizer(TEXTS, vocabulary_size=330)
-    tokenizer.add_special_tokens({"additional_special_tokens": [TURN, TURN_END]})
+    tokenizer.add_tokens([TURN, TURN_END], special_tokens=special)
     if eos is not None:
         tokenizer.eos_token = eos
     tokenizer.chat_template = template

@@ -10,12 +10,12 @@ import torch
 from softpref.data.formats import write_rows
 from softpref.data.pairs import text_of
 from softpref.errors import DataError, InputError, OptionError
-from softpref.evaluation import evaluate as stage
-from softpref.evaluation.evaluate import Side, compare, evaluate, read_evaluation
+from softpref.evaluation.evaluate import Side, compare, evaluate
 from softpref.evaluation.responses import generated
 from softpref.experiments.small_model import save, small_llama
 from softpref.generation.sampling import Response, Sampling
 from softpref.judges.simulated import SimulatedJudge
+from softpref.run_folder import EVALUATION_FILE, read_json
 
 PROMPTS = ["make tea for two :", "wait", "boil the water . add tea :", "serve tea ?", "make tea for two :"]
 SAMPLED = Sampling(temperature=1.0, samples=2, max_new_tokens=8, batch_size=4)
@@ -70,7 +70,7 @@ def p_of(prompt, first, second):
 
 def test_the_result_is_what_lies_in_the_folder(finished):
     result, output = finished
-    assert read_evaluation(output) == result
+    assert read_json(output / EVALUATION_FILE) == result
     assert (result["model"], result["against"], result["prompts"]) == ("policy", "sft", 4)
     assert "failure_rate=0.15" in result["judge"]
     assert result["sampling"] == SAMPLED.as_dict()
@@ -271,10 +271,10 @@ def test_another_judge_is_asked_anew_in_the_same_folder(folders, data, tmp_path)
 
 
 def test_a_model_that_is_not_there(folders, data, tmp_path):
-    with pytest.raises(InputError, match="cannot be loaded"):
+    with pytest.raises(InputError, match="no such folder"):
         evaluate(str(tmp_path / "nowhere"), "best", data, JUDGE, tmp_path / "out")
 
 
 def test_no_evaluation_is_none(tmp_path):
-    assert read_evaluation(tmp_path) is None
-    assert stage.EVALUATION_FILE == "evaluation.json"
+    assert read_json(tmp_path / EVALUATION_FILE) is None
+    assert EVALUATION_FILE == "evaluation.json"

@@ -42,8 +42,9 @@ class EvaluateOptions(JudgeOptions):
 def run(argv: Sequence[str]) -> None:
     """Evaluate and print the figures."""
     options = parse_options(EvaluateOptions, "softpref evaluate", argv)
-    from softpref.evaluation.evaluate import EVALUATION_FILE, evaluate
+    from softpref.evaluation.evaluate import evaluate
     from softpref.generation.sampling import Sampling
+    from softpref.run_folder import EVALUATION_FILE
 
     sampling = Sampling(
         options.temperature,

@@ -2,41 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import statistics
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text as Styled
 
+from softpref.cli.histogram import histogram_lines
 from softpref.cli.options import parse_options
-from softpref.data.formats import read_pairs
-from softpref.data.inspection import LABEL_BINS, LENGTH_QUANTILES, Inspection, inspect_pairs
-from softpref.data.pairs import PairSet
+from softpref.data.formats import READERS, read_training_rows
+from softpref.data.inspection import LENGTH_QUANTILES, Inspection, inspect_pairs
+from softpref.data.pairs import Completion, PairSet, PreferencePair, text_of
 from softpref.data.read_options import ReadOptions
 from softpref.errors import OptionError
 
-BAR = 40
-STYLES = {"prompt": "dim", "chosen": "green", "rejected": "red"}
+STYLES = {"prompt": "dim", "chosen": "green", "rejected": "red", "completion": "green"}
+SHOWN_ROWS = 5
+
+
+def _reading() -> ReadOptions:
+    return ReadOptions(identical="drop")
 
 
 @dataclass
 class InspectOptions:
-    """Show what a file of pairs holds, before anything is spent on it.
+    """Show what a file of pairs, or of prompt + completion rows, holds, before anything is spent on it.
 
     Attributes:
-        data: JSONL or CSV file of pairs.
+        data: JSONL or CSV file.
         model: Folder or Hub name of a model; its tokenizer then shows one row as tokens.
         row: Which row to show as tokens, counted from 1 as in the file; the first kept one if not given.
         max_length: Tokens of prompt and one response, for the token view.
-        reading: How the file becomes labelled pairs.
+        reading: How the file becomes labelled pairs. Pairs with two identical sides are dropped, counted and named here.
     """
 
     data: str
     model: str | None = None
     row: int | None = None
     max_length: int | None = 1024
-    reading: ReadOptions = field(default_factory=ReadOptions)
+    reading: ReadOptions = field(default_factory=_reading)
 
 
 def run(argv: Sequence[str]) -> None:
@@ -44,35 +53,60 @@ def run(argv: Sequence[str]) -> None:
     options = parse_options(InspectOptions, "softpref inspect", argv)
     if options.row is not None and options.model is None:
         raise OptionError("row has no effect without model: give the model whose tokens to show")
-    console = Console(highlight=False)
-    pairs = read_pairs(options.data, options.reading)
-    show(inspect_pairs(pairs), pairs, console)
+    # file names and rows are not markup, and :smile: in them is no emoji
+    console = Console(highlight=False, emoji=False, soft_wrap=True)
+    rows = read_training_rows(options.data, options.reading)
+    if isinstance(rows, PairSet):
+        show(inspect_pairs(rows), rows, console)
+    elif options.reading != _reading():
+        raise OptionError(f"reading has no effect: {options.data} holds completions, not pairs")
+    else:
+        show_completions(options.data, rows, console)
     if options.model is not None:
-        show_tokens(pairs, options.model, options.row, options.max_length, console)
+        show_tokens(rows, options, console)
 
 
 def show(found: Inspection, pairs: PairSet, console: Console) -> None:
-    """Print the description of a data set."""
-    reading = pairs.reading
-    console.print(f"[bold]{found.name}[/bold]: {found.pairs} pairs, {found.prompts} prompts")
-    if reading.identical_dropped:
-        console.print(f"dropped: {reading.identical_dropped} pairs with two identical sides")
+    """Print the description of a data set of pairs."""
+    console.print(f"[bold]{escape(found.name)}[/bold]: {found.pairs} pairs, {found.prompts} prompts")
+    if pairs.reading.identical_dropped:
+        dropped = _rows_but(pairs)
+        console.print(f"dropped: {pairs.reading.identical_dropped} pairs with two identical sides ({_rows(dropped)})")
     _show_labels(found, pairs, console)
-    table = Table("words", *(f"{q:.0%}" for q in LENGTH_QUANTILES), box=None)
-    for side, quantiles in found.lengths.items():
-        table.add_row(side, *(f"{q:g}" for q in quantiles))
-    console.print(table)
+    _show_votes(pairs, console)
+    _show_lengths(found.lengths, console)
     if found.longer_is_chosen is not None:
         console.print(
             f"the longer side is the preferred one in {found.longer_is_chosen:.0%} of pairs with unequal lengths"
         )
     for odd in found.odd:
-        rows = ", ".join(map(str, odd.rows)) + (", …" if odd.count > len(odd.rows) else "")
-        console.print(f"[yellow]{odd.what}[/yellow]: {odd.count} (rows {rows})")
+        _show_odd(odd.what, odd.count, odd.rows, console)
+
+
+def show_completions(name: str, rows: Sequence[Completion], console: Console) -> None:
+    """Print the description of a data set for ``loss_type sft``."""
+    texts = [(text_of(row.prompt), text_of(row.completion)) for row in rows]
+    console.print(
+        f"[bold]{escape(name)}[/bold]: {len(rows)} prompt + completion rows, {len({p for p, _ in texts})} prompts"
+    )
+    words = zip(("prompt", "completion"), zip(*texts, strict=True), strict=False)
+    _show_lengths({side: _quantiles([len(text.split()) for text in column]) for side, column in words}, console)
+    seen = Counter(texts)
+    odd: dict[str, Callable[[tuple[str, str], Completion], bool]] = {
+        "empty prompt": lambda text, _: not text[0].strip(),
+        "empty completion": lambda text, _: not text[1].strip(),
+        "the same row more than once": lambda text, _: seen[text] > 1,
+        "weight 0: teaches nothing": lambda _, row: row.weight == 0,
+        "the replacement character \ufffd (text was decoded wrongly)": lambda text, _: "\ufffd" in "".join(text),
+    }
+    for what, holds in odd.items():
+        found = [row.row for text, row in zip(texts, rows, strict=True) if holds(text, row)]
+        if found:
+            _show_odd(what, len(found), found, console)
 
 
 def _show_labels(found: Inspection, pairs: PairSet, console: Console) -> None:
-    reading, histogram = pairs.reading, found.labels["histogram"]
+    reading = pairs.reading
     if not pairs.labelled:
         console.print("no soft labels: label the pairs, or train with label_treatment hard")
         return
@@ -85,29 +119,78 @@ def _show_labels(found: Inspection, pairs: PairSet, console: Console) -> None:
         f"soft labels {how}; mean |2p − 1| = {found.labels['effective_weight']:.3f}; {reading.ties} ties; "
         f"{reading.swapped} pairs had their sides exchanged to bring p to at least 0.5"
     )
-    width = max(histogram)
-    for i in range(LABEL_BINS // 2, LABEL_BINS):
-        bar = "█" * round(BAR * histogram[i] / width)
-        close = "]" if i == LABEL_BINS - 1 else ")"
-        console.print(f"  \\[{i / LABEL_BINS:.2f}, {(i + 1) / LABEL_BINS:.2f}{close} {histogram[i]:>7} {bar}")
+    for line in histogram_lines(found.labels["histogram"]):
+        console.print(escape(line))
 
 
-def show_tokens(pairs: PairSet, model: str, row: int | None, max_length: int | None, console: Console) -> None:
+def _show_votes(pairs: Sequence[PreferencePair], console: Console) -> None:
+    """How many people voted, and how often all of them alike: what a soft label from votes rests on."""
+    votes = [counts for pair in pairs if (counts := _votes(pair.label_source))]
+    if not votes:
+        return
+    totals = [sum(counts) for counts in votes]
+    of = "" if len(votes) == len(pairs) else f" on {len(votes)} of the pairs"
+    console.print(f"votes{of}: mean {statistics.fmean(totals):.2f} per pair, from {min(totals):g} to {max(totals):g}")
+    several = [counts for counts in votes if sum(counts) > 1]
+    if several:
+        share = statistics.fmean(max(counts) == sum(counts) for counts in several)
+        console.print(f"unanimous: {share:.1%} of the {len(several)} pairs with two votes or more")
+
+
+def _votes(source: Mapping[str, object]) -> list[float]:
+    """The counts for the first side, the second, and a tie; none where the label is not from votes."""
+    counts = source.get("votes")
+    if not isinstance(counts, list) or not all(isinstance(n, int | float) for n in counts):
+        return []
+    return counts if sum(counts) > 0 else []
+
+
+def _show_lengths(lengths: Mapping[str, Sequence[float]], console: Console) -> None:
+    table = Table("words", *(f"{q:.0%}" for q in LENGTH_QUANTILES), box=None)
+    for side, quantiles in lengths.items():
+        table.add_row(side, *(f"{q:g}" for q in quantiles))
+    console.print(table)
+
+
+def _quantiles(counts: Sequence[int]) -> list[float]:
+    ordered = sorted(counts)
+    return [float(ordered[round(q * (len(ordered) - 1))]) for q in LENGTH_QUANTILES]
+
+
+def _show_odd(what: str, count: int, rows: Sequence[int], console: Console) -> None:
+    console.print(f"[yellow]{escape(what)}[/yellow]: {count} ({_rows(rows, count)})")
+
+
+def _rows(rows: Sequence[int], count: int | None = None) -> str:
+    shown = ", ".join(map(str, rows[:SHOWN_ROWS]))
+    return f"rows {shown}, …" if (count or len(rows)) > SHOWN_ROWS else f"rows {shown}"
+
+
+def _rows_but(pairs: PairSet) -> list[int]:
+    """The rows of the file that became no pair."""
+    path, kept = Path(pairs.name), {pair.row for pair in pairs}
+    rows, _ = READERS[path.suffix.lower()](path)
+    return [number for number, _ in rows if number not in kept]
+
+
+def show_tokens(rows: Sequence[PreferencePair | Completion], options: InspectOptions, console: Console) -> None:
     """Print one row as coloured tokens: the prompt, and what is trained on, each token apart."""
     from softpref.data.tokenization import TokenOptions, tokenize_pairs
     from softpref.scoring.models import load_tokenizer
 
-    wanted = [pair for pair in pairs if row is None or pair.row == row][:1]
-    if not wanted:
-        raise OptionError(f"{pairs.name} has no pair in row {row}")
-    tokenizer = load_tokenizer(model)
-    [tokens] = tokenize_pairs(wanted, tokenizer, TokenOptions(max_length), name=pairs.name)
+    wanted = [row for row in rows if options.row is None or row.row == options.row][:1]
+    if not wanted or options.model is None:
+        raise OptionError(f"{options.data} has no pair in row {options.row}")
+    pairs = isinstance(wanted[0], PreferencePair)
+    tokenizer, limits = load_tokenizer(options.model), TokenOptions(options.max_length)
+    [tokens] = tokenize_pairs(wanted, tokenizer, limits, name=options.data, with_rejected=pairs)
     label = "" if tokens.soft_label is None else f", p = {tokens.soft_label:.3f}"
-    console.print(
-        f"\nrow {tokens.row}{label}; trained on: [green]chosen[/green] and [red]rejected[/red], each after the prompt"
-    )
-    for side in ("prompt", "chosen", "rejected"):
-        ids = getattr(tokens, side)
+    what = "[green]chosen[/green] and [red]rejected[/red], each" if pairs else "[green]completion[/green],"
+    console.print(f"\nrow {tokens.row}{label}; trained on: {what} after the prompt")
+    sides = {"prompt": tokens.prompt, "chosen": tokens.chosen, "rejected": tokens.rejected}
+    if not pairs:
+        sides = {"prompt": tokens.prompt, "completion": tokens.chosen}
+    for side, ids in sides.items():
         console.print(Styled(f"{side} ({len(ids)} tokens): ", style="bold"), _coloured(tokenizer, ids, STYLES[side]))
 
 

@@ -15,6 +15,8 @@ COMMANDS = {
     "train": "train a model on pairs with soft labels, or on completions",
     "evaluate": "generate, judge both orders, and report win rates with intervals",
     "inspect": "show what a data set holds: labels, lengths, odd values, tokens",
+    "calibrate": "fit a calibration of a judge's labels, with cross-validated scores",
+    "shape": "make skewed, stepped, balanced or noisy label sets",
     "report": "write one self-contained HTML page about runs",
     "real": "learn from real votes on arguments, and classify held-out ones",
     "demo": "run the whole way on a small generated world, without a network",
@@ -58,6 +60,11 @@ def _run(command: str, arguments: Sequence[str]) -> int:
         if (error.name or "").partition(".")[0] not in ("torch", "transformers", "accelerate", "datasets"):
             raise
         return _complain(f"softpref {command}: needs {error.name}: pip install 'softpref[train]'", INPUT_WRONG)
+    except OSError as error:
+        # a file that cannot be read or written is the user's to mend; anything else is not ours to explain away
+        if (path := error.filename2 or error.filename) is None:
+            raise
+        return _complain(f"softpref {command}: {path}: cannot be read or written ({error.strerror})", INPUT_WRONG)
     except SoftprefError:
         traceback.print_exc()
         return FAULT

@@ -1,22 +1,26 @@
-"""Options of a command from a dataclass: types, help and YAML by jsonargparse, errors in one line by us."""
+"""Options of a command from a dataclass: types and help by jsonargparse, the YAML file and errors in one line by us."""
 
 from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 
 import yaml
-from jsonargparse import ArgumentParser
+from jsonargparse import ArgumentParser, Namespace
 
 from softpref.errors import OptionError, nearest
 
 Options = TypeVar("Options")
 
-_UNKNOWN = re.compile(r"(?:Option|Key) '([^']+)' is not accepted|unrecognized arguments: --([^\s=]+)")
+_UNKNOWN = re.compile(r"Option '([^']+)' is not accepted|unrecognized arguments: --([^\s=]+)")
+_UNKNOWN_IN_GROUP = re.compile(r"Group '([^']+)' does not accept option '([^']+)'")
 _INVALID = re.compile(r'Parser key "([^"]+)":(.*)', re.DOTALL)
+_GIVEN = re.compile(r"(?:Given|Got) value: (.*)")
+_NO_GROUP = re.compile(r"Parser key \"([^\"]+)\":\s*Unable to load config '(.*)'")
 
 
 class _Parser(ArgumentParser):
@@ -26,59 +30,212 @@ class _Parser(ArgumentParser):
         """Called by the library with what is wrong."""
         raise OptionError(self._one_line(message))
 
-    def _one_line(self, message: str) -> str:
+    def require_nothing(self) -> None:
+        """For a file whose missing options may stand on the command line."""
+        for action in self._actions:
+            action.required = False
+
+    def unknown(self, name: str) -> str:
+        """What to say of an option that does not exist."""
         names = sorted({name.lstrip("-") for action in self._actions for name in action.option_strings} - {"h"})
+        hint = nearest(name, names)
+        hint = hint if hint.startswith("; did you mean") else f"; see {self.prog} --help"
+        return f"{name!r} is no option of {self.prog}{hint}"
+
+    def _one_line(self, message: str) -> str:
         if unknown := _UNKNOWN.search(message):
-            name = unknown[1] or unknown[2]
-            return f"{name!r} is no option of {self.prog}{_nearest_or_help(name, names, self.prog)}"
+            return self.unknown(unknown[1] or unknown[2])
+        if unknown := _UNKNOWN_IN_GROUP.search(message):
+            return self.unknown(f"{unknown[1]}.{unknown[2]}")
+        if group := _NO_GROUP.search(message):
+            return (
+                f"{group[1]} is {group[2]!r}, which is no group of options: write them below it, or --{group[1]}.NAME"
+            )
         if invalid := _INVALID.search(message):
-            given = re.search(r"Given value: (.*)", invalid[2])
+            given = _GIVEN.search(invalid[2])
             expected = [action.help for action in self._actions if f"--{invalid[1]}" in action.option_strings]
             what = f" is {given[1]!r}, which does not fit" if given else " does not fit"
             return f"{invalid[1]}{what}: {expected[0] if expected else ' '.join(invalid[2].split())}"
+        if message.startswith("the following arguments are required: "):
+            return f"{message.partition(': ')[2]}: required and not given; see {self.prog} --help"
         return " ".join(message.split())
 
 
-def _nearest_or_help(name: str, known: Sequence[str], prog: str) -> str:
-    hint = nearest(name, known)
-    return hint if hint.startswith("; did you mean") else f"; see {prog} --help"
-
-
 def parse_options(of: type[Options], prog: str, argv: Sequence[str]) -> Options:
-    """An instance of the dataclass ``of`` from command-line arguments, or from ``--config FILE`` with overrides.
+    """An instance of the dataclass ``of`` from command-line arguments, over those of ``--config FILE`` where it is given.
+
+    Fields that are mappings with any keys (``train``, ``loss_args``) are taken as the YAML says, and ``--train.KEY VALUE``
+    sets one key of them: nothing in them is parsed a second time, so that text which looks like a number stays text.
 
     Raises OptionError naming the option, the file it stands in, and the nearest known one.
     """
-    parser = _Parser(prog=prog)
+    parser = _parser(of, prog)
+    if {"-h", "--help"} & set(argv):
+        parser.parse_args(["--help"])
+    file, rest = _take_config(argv)
+    mappings = _mappings(of)
+    typed, free = (None, {}) if file is None else _read_config(of, prog, file, mappings)
+    rest = _take_overrides(rest, mappings, free)
+    values = parser.instantiate(parser.parse_args(rest, namespace=typed)).as_dict()
+    values.pop("config", None)
+    return of(**{**values, **free})
+
+
+def _parser(of: type, prog: str) -> _Parser:
+    parser = _Parser(prog=prog, allow_abbrev=False)
     parser.add_argument(
-        "--config", action="config", help="YAML file with these options; arguments after it override it."
+        "--config", metavar="FILE", help="YAML file with these options; arguments on the command line override it."
     )
     parser.add_class_arguments(of)
+    return parser
+
+
+# --------------------------------------------------------------------------------------------------- the YAML file
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML, where 1e-6 is a number, a date is text, and a key that stands twice is an error."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        """Called by the library for every mapping."""
+        keys = [key.value for key, _ in node.value]
+        twice = [key for key in keys if keys.count(key) > 1]
+        if twice:
+            raise yaml.constructor.ConstructorError(problem=f"{twice[0]} stands twice", problem_mark=node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(("timestamp", "float"))]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?(\d[\d_]*\.[\d_]*([eE][-+]?\d+)?|\.\d[\d_]*([eE][-+]?\d+)?|\d[\d_]*[eE][-+]?\d+|\.(inf|nan))\Z"),
+    list("-+.0123456789"),
+)
+
+
+def _yaml(text: str, name: str) -> Any:
     try:
-        namespace = parser.parse_args(list(argv))
-        values: Any = parser.instantiate_classes(namespace).as_dict()
-        values.pop("config", None)
-        return of(**values)
+        return yaml.load(text, _Loader)  # noqa: S506
+    except yaml.MarkedYAMLError as error:
+        line = f"line {error.problem_mark.line + 1}: " if error.problem_mark and "\n" in text else ""
+        raise OptionError(f"{name}: is not YAML ({line}{error.problem})") from None
+    except yaml.YAMLError as error:
+        raise OptionError(f"{name}: is not YAML ({' '.join(str(error).split())})") from None
+
+
+def _read_config(of: type, prog: str, file: Path, mappings: Mapping[str, Any]) -> tuple[Namespace, dict[str, Any]]:
+    """The typed options of the file, checked, and its free mappings. Every fault of the file names the file."""
+    values = _load(file)
+    parser = _parser(of, prog)
+    parser.require_nothing()
+    try:
+        _check_names(of, parser, values)
+        free = {name: _free(name, values.pop(name), mappings[name]) for name in mappings if name in values}
+        typed = parser.parse_object(values)
+        parser.instantiate(typed)
     except OptionError as error:
-        raise OptionError(f"{_file_of(str(error), argv)}{error}") from None
+        raise OptionError(f"{file}: {error}") from None
+    return typed, free
 
 
-def _file_of(message: str, argv: Sequence[str]) -> str:
-    """The configuration file's name where the key at fault stands in it, for the front of the message."""
-    for place, argument in enumerate(argv[:-1]):
-        if argument != "--config":
+def _check_names(of: type, parser: _Parser, values: dict[Any, Any]) -> None:
+    """Refuse keys that are no option, and take out groups that are there and empty (``reading:`` and nothing below)."""
+    hints = get_type_hints(of)
+    for name in list(values):
+        if name not in hints:
+            raise OptionError(parser.unknown(str(name)))
+        if is_dataclass(hints[name]):
+            if values[name] is None:
+                del values[name]
+            elif not isinstance(values[name], dict):
+                raise OptionError(f"{name} is {values[name]!r}, which is no group of options: write them below it")
+
+
+def _load(file: Path) -> dict[Any, Any]:
+    if not file.is_file():
+        raise OptionError(f"{file}: no such file")
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise OptionError(f"{file}: is not UTF-8") from None
+    values = _yaml(text, str(file))
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise OptionError(f"{file}: holds a {type(values).__name__}, not options; write one 'name: value' a line")
+    return values
+
+
+# --------------------------------------------------------------------------------------------------- free mappings
+
+
+def _mappings(of: type) -> dict[str, Any]:
+    """The fields that are mappings with any keys, with their defaults."""
+    hints, found = get_type_hints(of), {}
+    for field in fields(of):
+        hint = hints[field.name]
+        if dict in map(get_origin, (hint, *get_args(hint))):
+            found[field.name] = field.default if field.default_factory is MISSING else field.default_factory()
+    return found
+
+
+def _free(name: str, value: Any, default: Any) -> Any:
+    if value is None:
+        return default
+    if not isinstance(value, dict):
+        raise OptionError(f"{name} is {value!r}, which is no mapping: write {{name: value}}")
+    for key in value:
+        if not isinstance(key, str):
+            raise OptionError(f"{name} has the key {key!r}, which is no name")
+    return value
+
+
+def _take_overrides(argv: Sequence[str], mappings: Mapping[str, Any], free: dict[str, Any]) -> list[str]:
+    """Set ``--train.KEY VALUE`` and ``--train {KEY: VALUE}`` in ``free``; the other arguments are returned."""
+    rest = []
+    words = iter(argv)
+    for word in words:
+        option, equals, value = word.removeprefix("--").partition("=")
+        name, _, key = option.partition(".")
+        if not word.startswith("--") or name not in mappings:
+            rest.append(word)
             continue
-        path = Path(argv[place + 1])
-        if not path.is_file():
-            raise OptionError(f"{path}: no such file") from None
-        named = re.match(r"'?([\w.]+)", message)
-        try:
-            values = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, yaml.YAMLError):
-            return f"{path}: "
-        if named and isinstance(values, dict) and named[1].split(".")[0] in values:
-            return f"{path}: "
-    return ""
+        if not equals:
+            value = next(words, "--")
+            if value.startswith("--"):
+                raise OptionError(f"{option} needs a value")
+        given = _yaml(value, option)
+        free[name] = _with(free.get(name, mappings[name]), key, given) if key else _free(name, given, mappings[name])
+    return rest
+
+
+def _with(mapping: dict[str, Any] | None, key: str, value: Any) -> dict[str, Any]:
+    """A copy with one value set; ``a.b`` is the key b of the mapping a."""
+    first, _, deeper = key.partition(".")
+    mapping = mapping or {}
+    inner = mapping.get(first)
+    return {**mapping, first: _with(inner if isinstance(inner, dict) else None, deeper, value) if deeper else value}
+
+
+def _take_config(argv: Sequence[str]) -> tuple[Path | None, list[str]]:
+    """The file after ``--config``, and the other arguments."""
+    rest, files = [], []
+    words = iter(argv)
+    for word in words:
+        option, equals, value = word.partition("=")
+        if option != "--config":
+            rest.append(word)
+            continue
+        value = value if equals else next(words, "")
+        if not value or value.startswith("--"):
+            raise OptionError("config needs a file: --config FILE")
+        files.append(Path(value))
+    if len(files) > 1:
+        raise OptionError(f"--config is given {len(files)} times; give one file, and override it on the command line")
+    return (files[0] if files else None), rest
 
 
 def say(text: str = "") -> None:

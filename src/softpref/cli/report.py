@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from softpref.cli.options import parse_options, say
 from softpref.errors import OptionError
@@ -23,18 +24,30 @@ class ReportOptions:
 
 
 def run(argv: Sequence[str]) -> None:
-    """Folders first, then options."""
-    folders = _leading(argv)
-    options = parse_options(ReportOptions, "softpref report RUN [RUN ...]", argv[len(folders) :])
+    """Folders and options, in any order."""
+    folders, rest = _folders(argv)
+    options = parse_options(ReportOptions, "softpref report RUN [RUN ...]", rest)
     if not folders:
         raise OptionError("name the run folders to report on: softpref report RUN [RUN ...] --output report.html")
+    output = Path(options.output)
+    if output.is_dir():
+        raise OptionError(
+            f"output is {options.output!r}, which is a folder; name a file, such as {output / 'report.html'}"
+        )
     from softpref.report.page import write_report
 
-    say(f"report: {write_report(folders, options.output, options.title)}")
+    say(f"report: {write_report(folders, output, options.title)}")
 
 
-def _leading(argv: Sequence[str]) -> list[str]:
-    for place, argument in enumerate(argv):
-        if argument.startswith("-"):
-            return list(argv[:place])
-    return list(argv)
+def _folders(argv: Sequence[str]) -> tuple[list[str], list[str]]:
+    """What stands for itself, and the options, each with the argument after it."""
+    folders, rest = [], []
+    words = iter(argv)
+    for word in words:
+        if not word.startswith("-"):
+            folders.append(word)
+            continue
+        rest.append(word)
+        if "=" not in word and word not in ("-h", "--help"):
+            rest.extend(value for value in [next(words, None)] if value is not None)
+    return folders, rest

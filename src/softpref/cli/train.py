@@ -13,4 +13,4 @@ def run(argv: Sequence[str]) -> None:
     recipe = parse_options(TrainRecipe, "softpref train", argv)
     from softpref.training.run import train
 
-    say(f"run: {train(recipe)}")
+    say(f"run: {train(recipe, say=say)}")

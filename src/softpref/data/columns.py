@@ -18,7 +18,7 @@ EVERY = frozenset({*COMMON, *LABELS, *(side for sides in SIDES for side in sides
 _LABEL_LIKE = re.compile(
     r"label|weight|margin(?!al)|reward|(?<!under)score|prefer|confiden(?!tia)|agree|winner|better"
     r"|(?<![a-z])rating|(?<![a-z])(?:up|down)?vote"
-    r"|(?<![a-z])(?:log)?prob(?:s|as?|able|abilit(?:y|ies))?(?![a-z])"
+    r"|prob(?:s|as?|abilit(?:y|ies))?(?![a-z])"
     r"|(?<![a-z])rank(?:s|ed|ings?)?(?![a-z])"
 )
 # A misspelling keeps its first letter and nearly its length: prompt_id is no misspelt prompt, height no misspelt weight.
@@ -44,7 +44,7 @@ def meant(column: str) -> str | None:
     return None
 
 
-def mend(column: str, read: Collection[str]) -> str:
+def how_to_mend(column: str, read: Collection[str]) -> str:
     """What to do with a column that looks read and is not, in a file of which these columns are read."""
     known = meant(column)
     hint = f"did you mean '{known}'?" if known else f"known: {', '.join(sorted(read))}"

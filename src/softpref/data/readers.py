@@ -98,8 +98,8 @@ def _read_csv(path: Path) -> Rows:
         number, header = next(records, (0, []))
         if not _is_utf8("".join(header)):
             return [], [Fault(number, "header", "is not UTF-8", "save the file as UTF-8 CSV")]
-        for name in _repeated(header):
-            faults.append(Fault(number, name, "stands twice in the header", "give every column a name of its own"))
+        mend = "give every column a name of its own"
+        faults += [Fault(number, name, "stands twice in the header", mend) for name in _repeated(header)]
         for number, cells in records:
             found = _cell_faults(number, header, cells)
             faults += found
@@ -163,7 +163,9 @@ def _messages(cell: str) -> list[Any] | None:
         parsed = json.loads(cell)
     except (ValueError, RecursionError):
         return None
-    found = isinstance(parsed, list) and any(isinstance(one, dict) and one.keys() & {"role", "content"} for one in parsed)
+    found = isinstance(parsed, list) and any(
+        isinstance(one, dict) and one.keys() & {"role", "content"} for one in parsed
+    )
     return parsed if found else None
 
 

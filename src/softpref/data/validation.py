@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from softpref.data.columns import COMMON, LABELS, SIDES, looks_read, mend
+from softpref.data.columns import COMMON, LABELS, SIDES, how_to_mend, looks_read
 from softpref.data.label_columns import LABEL_KINDS, LabelKind
 from softpref.data.pairs import Completion, PairSet, PreferencePair, Reading, orient
 from softpref.data.read_options import ReadOptions
@@ -54,7 +54,7 @@ class _Table:
         for column in self.columns:
             if column not in read and looks_read(column):
                 problem = "looks like a column that training would read, but nothing reads it"
-                self.fault(column, problem, mend(column, known))
+                self.fault(column, problem, how_to_mend(column, known))
         sides = [side for names in SIDES for side in names if side in self.columns]
         if sides and "completion" in self.columns:
             self.fault("completion", f"stands beside {sides[0]}", "give pairs or completions, not both in one file")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,17 +13,19 @@ import numpy as np
 
 from softpref.core.statistics import cluster_bootstrap
 from softpref.data.files import write_json
-from softpref.data.formats import read_prompts, write_rows
+from softpref.data.formats import read_numbered_prompts, write_rows
 from softpref.data.pairs import Text, text_of
 from softpref.errors import OptionError
+from softpref.evaluation.over_optimisation import sample_log_ratios
 from softpref.evaluation.responses import from_column, generated
 from softpref.evaluation.win_rates import win_rates
-from softpref.generation.sampling import Sampling
+from softpref.generation.sampling import Response, Sampling
 from softpref.judges.base import Comparison, Judge
 from softpref.judges.both_orders import Judgement, judge_comparisons
 from softpref.judges.store import JudgementStore
+from softpref.run_folder import COMPARISONS_FILE, EVALUATION_FILE
 
-EVALUATION_FILE, COMPARISONS_FILE, STORE_FILE = "evaluation.json", "comparisons.jsonl", "judgements.sqlite"
+STORE_FILE = "judgements.sqlite"
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,14 @@ class Side:
     unfinished: int | None = None
 
 
+@dataclass(frozen=True)
+class Reward:
+    """A score of responses beside the judge's verdict: its name, and its value for a response to a prompt."""
+
+    name: str
+    of: Callable[[Text, Text], float]
+
+
 def evaluate(
     model: str,
     against: str,
@@ -43,6 +52,7 @@ def evaluate(
     judge: Judge,
     output: str | Path,
     sampling: Sampling | None = None,
+    reward: Reward | None = None,
 ) -> dict[str, Any]:
     """Compare a model with another model, or with the responses in a column of the data.
 
@@ -52,23 +62,44 @@ def evaluate(
         data: JSONL or CSV with a ``prompt`` per row.
         output: folder for ``responses.jsonl``, ``against.jsonl``, the judgement store, ``comparisons.jsonl`` and
             ``evaluation.json``. A run that was stopped goes on from what lies there.
+        reward: reported beside the win rates. The judge does not see it.
 
-    Returns what ``evaluation.json`` holds. Raises InputError for data or options that are wrong.
+    Returns what ``evaluation.json`` holds; with samples at temperature 1 and another model, KL(model ‖ other) in nats per
+    response too. Raises InputError for data or options that are wrong, before anything is generated.
     """
     sampling, output = sampling or Sampling(), Path(output)
-    rows = read_prompts(data)
-    prompts: list[Text] = [row["prompt"] for row in rows]
-    ours = _generated_side(model, prompts, sampling, output / "responses.jsonl")
-    if any(against in row for row in rows):
-        column = from_column(rows, against, str(data))
+    rows = read_numbered_prompts(data)
+    prompts: list[Text] = [row["prompt"] for _, row in rows]
+    is_column = any(against in row for _, row in rows)
+    column = from_column(rows, against, str(data)) if is_column else []
+    ours = generated(model, prompts, sampling, output / "responses.jsonl")
+    names = _names(model, against)
+    if is_column:
         theirs = Side(against, [text for text in column for _ in range(sampling.samples)])
     else:
-        theirs = _generated_side(against, prompts, sampling, output / "against.jsonl")
+        theirs = _side(names[1], generated(against, prompts, sampling, output / "against.jsonl"))
     repeated = [prompt for prompt in prompts for _ in range(sampling.samples)]
-    result = compare(ours, theirs, repeated, judge, output)
-    settings = {"models": [model, against], "data": str(data), "sampling": sampling.as_dict(), "command": _command()}
-    write_json(output / EVALUATION_FILE, {**result, **settings})
-    return {**result, **settings}
+    result = compare(_side(names[0], ours), theirs, repeated, judge, output)
+    clusters = [text_of(prompt) for prompt in repeated]
+    if reward is not None:
+        scores = [reward.of(prompt, response.text) for prompt, response in zip(repeated, ours, strict=True)]
+        result["reward"] = {"name": reward.name, **cluster_bootstrap(np.mean, scores, clusters=clusters).as_dict()}
+    if not is_column and sampling.temperature == sampling.top_p == 1:
+        ratios = sample_log_ratios(model, against, prompts, ours)
+        result["kl"] = cluster_bootstrap(np.mean, ratios, clusters=clusters).as_dict()
+    result |= {"models": [model, against], "data": str(data), "sampling": sampling.as_dict(), "command": _command()}
+    write_json(output / EVALUATION_FILE, result)
+    return result
+
+
+def _names(model: str, against: str) -> tuple[str, str]:
+    """Short names of two folders, with as much of the path as tells them apart."""
+    parts = Path(model).parts, Path(against).parts
+    for depth in range(1, max(map(len, parts)) + 1):
+        short = ["/".join(part[-depth:]) for part in parts]
+        if short[0] != short[1]:
+            break
+    return short[0], short[1]
 
 
 def compare(ours: Side, theirs: Side, prompts: Sequence[Text], judge: Judge, output: Path) -> dict[str, Any]:
@@ -96,11 +127,8 @@ def compare(ours: Side, theirs: Side, prompts: Sequence[Text], judge: Judge, out
     }
 
 
-def _generated_side(model: str, prompts: Sequence[Text], sampling: Sampling, file: Path) -> Side:
-    found = generated(model, prompts, sampling, file)
-    return Side(
-        Path(model).name, [response.text for response in found], sum(not response.finished for response in found)
-    )
+def _side(name: str, found: Sequence[Response]) -> Side:
+    return Side(name, [response.text for response in found], sum(not response.finished for response in found))
 
 
 def _alike(prompt: Text, response: Text) -> Text:
@@ -144,9 +172,3 @@ def _longer_wins(
 
 def _command() -> str:
     return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
-
-
-def read_evaluation(folder: str | Path) -> dict[str, Any] | None:
-    """What ``evaluation.json`` in a folder holds; None when there is none."""
-    file = Path(folder) / EVALUATION_FILE
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None

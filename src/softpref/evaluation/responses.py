@@ -13,6 +13,7 @@ from softpref.data.files import write_json
 from softpref.data.pairs import Text
 from softpref.errors import InputError, OptionError
 from softpref.generation.sampling import Response, Sampling
+from softpref.run_folder import read_lines
 
 
 def generated(
@@ -29,17 +30,29 @@ def generated(
 
     Raises OptionError when the file was made with other settings.
     """
-    settings = {"model": model, "files": _stamp(model), "sampling": sampling.as_dict(), "prompts": _digest(prompts)}
+    made_by = {key: value for key, value in sampling.as_dict().items() if key != "batch_size"}
+    settings = {"model": model, "files": _stamp(model), "sampling": made_by, "prompts": _digest(prompts)}
     done = _already(file, settings)
     if len(done) < len(prompts) * sampling.samples:
         _generate_missing(model, prompts, sampling, file, done, on_batch)
     return [done[i, k] for i in range(len(prompts)) for k in range(sampling.samples)]
 
 
+# What decides a model's responses. Training writes other files into the same folder.
+_DECIDING = (
+    "*.safetensors",
+    "config.json",
+    "generation_config.json",
+    "tokenizer*",
+    "*.jinja",
+    "special_tokens_map.json",
+)
+
+
 def _stamp(model: str) -> str:
-    """A model folder as it is now: names, sizes and times of its weights. Another training run changes it."""
-    weights = sorted(Path(model).glob("*.safetensors"))
-    return _digest([(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in weights])
+    """A model folder as it is now: names, sizes and times of what decides its responses."""
+    files = sorted({file for pattern in _DECIDING for file in Path(model).glob(pattern)})
+    return _digest([(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files])
 
 
 def _digest(value: Any) -> str:
@@ -57,14 +70,18 @@ def _already(file: Path, settings: dict[str, Any]) -> dict[tuple[int, int], Resp
         changed = [key for key in settings if (made_with or {}).get(key) != settings[key]]
         raise OptionError(f"{file}: was made with another {', '.join(changed)}; give another output folder")
     found = {}
-    text = file.read_text(encoding="utf-8")
-    whole = text[: text.rfind("\n") + 1]
-    if whole != text:  # the run was killed while it wrote the last line
-        file.write_text(whole, encoding="utf-8")
-    for line in whole.splitlines():
-        response = Response(**json.loads(line))
-        found[response.prompt, response.sample] = response
+    _cut_torn_line(file)
+    for row in read_lines(file):
+        found[row["prompt"], row["sample"]] = Response(**row)
     return found
+
+
+def _cut_torn_line(file: Path) -> None:
+    """A run that was killed while it wrote leaves half a line, which the next line must not be added to."""
+    content = file.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    if whole != content:
+        file.write_bytes(whole)
 
 
 def _generate_missing(
@@ -92,9 +109,9 @@ def _generate_missing(
                 on_batch(len(batch))
 
 
-def from_column(rows: Sequence[dict[str, Any]], column: str, name: str) -> list[Text]:
-    """The responses that stand in the data: one per row. Raises InputError naming the first row without one."""
-    for number, row in enumerate(rows, start=1):
+def from_column(rows: Sequence[tuple[int, dict[str, Any]]], column: str, name: str) -> list[Text]:
+    """The responses that stand in the data: one per numbered row. Raises InputError naming the first row without one."""
+    for number, row in rows:
         if not isinstance(row.get(column), str | list):
             raise InputError(f"{name}: row {number} has no {column}; name a column that holds a response in every row")
-    return [row[column] for row in rows]
+    return [row[column] for _, row in rows]

@@ -7,6 +7,7 @@ on seeds that the demo never uses. Both are written down in docs/demo.md with th
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -20,7 +21,7 @@ from softpref.core.statistics import Estimate, cluster_bootstrap, tie_aware_accu
 from softpref.data.files import atomic_write, write_json
 from softpref.data.formats import read_pairs, write_rows
 from softpref.errors import OptionError
-from softpref.evaluation.evaluate import EVALUATION_FILE, Side, compare, evaluate
+from softpref.evaluation.evaluate import Reward, Side, compare, evaluate
 from softpref.evaluation.over_optimisation import reward_at_kl, sample_log_ratios
 from softpref.evaluation.responses import generated
 from softpref.experiments import plan_world
@@ -33,6 +34,7 @@ from softpref.judges.labelling import label_pairs
 from softpref.judges.store import JudgementStore
 from softpref.report.collect import read_run
 from softpref.report.page import render
+from softpref.run_folder import EVALUATION_FILE, FRONTIER_FILE, RUN_FILE
 from softpref.training.recipe import TrainRecipe
 
 # The paper's betas for Plasma Plan (arXiv 2409.06691, §5).
@@ -172,11 +174,12 @@ class Demo:
         if self._is_finished(name):
             self.say("          done already")
             return
-        recipe.resume = (self.folder / name).is_dir()
+        # a run of seconds that was stopped is done again, whole
+        shutil.rmtree(self.folder / name, ignore_errors=True)
         train(recipe, on_log=self._log_line)
 
     def _is_finished(self, name: str) -> bool:
-        file = self.folder / name / "run.json"
+        file = self.folder / name / RUN_FILE
         return file.is_file() and "finished" in json.loads(file.read_text())
 
     def _log_line(self, line: Any) -> None:
@@ -195,18 +198,11 @@ class Demo:
             self._frontier(name)
 
     def evaluate_one(self, name: str, decoding: str, sampling: Sampling) -> None:
-        """One way of decoding, against the SFT model decoded alike; gold and, for samples, KL are added to the figures."""
+        """One way of decoding, against the SFT model decoded alike."""
         folder = self.folder / name / "evaluations" / decoding
         sft = str(self.folder / "sft")
-        result = evaluate(str(self.folder / name), sft, self.data / "test.jsonl", self.judge, folder, sampling)
-        prompts, responses = self._responses(self.folder / name, folder / "responses.jsonl", sampling)
-        reward = {"name": "gold", **self._gold(prompts, [r.text for r in responses]).as_dict()}
-        kl: dict[str, Any] = {}
-        if decoding == "sampled":
-            ratios = sample_log_ratios(str(self.folder / name), sft, prompts, responses)
-            clusters = [r.prompt for r in responses]
-            kl = {"kl": cluster_bootstrap(np.mean, ratios, clusters=clusters).as_dict()}
-        write_json(folder / EVALUATION_FILE, {**result, "reward": reward, **kl})
+        reward = Reward("gold", gold)
+        evaluate(str(self.folder / name), sft, self.data / "test.jsonl", self.judge, folder, sampling, reward)
 
     def _responses(self, model: Path, file: Path, sampling: Sampling) -> tuple[list[Any], list[Response]]:
         prompts = [task.prompt for task in self.test]
@@ -233,7 +229,7 @@ class Demo:
         figures = json.loads((run / "evaluations" / "sampled" / EVALUATION_FILE).read_text())
         _, found = self._responses(run, run / "evaluations" / "sampled" / "responses.jsonl", self.sampled)
         points.append(self._point(steps[-1], figures["kl"]["value"], prompts, found))
-        write_json(run / "frontier.json", {"reward": "gold", "points": points})
+        write_json(run / FRONTIER_FILE, {"reward": "gold", "points": points})
 
     def _point(self, step: int, kl: float, prompts: Sequence[str], responses: Sequence[Response]) -> dict[str, Any]:
         scores = [plan_world.gold(prompts[r.prompt], r.text) for r in responses]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Collection, Container, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +33,7 @@ class Sampling:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.temperature < 0:
+        if not 0 <= self.temperature < float("inf"):
             raise OptionError(f"temperature is {self.temperature}; 0 is greedy, above 0 samples")
         if not 0 < self.top_p <= 1:
             raise OptionError(f"top_p is {self.top_p}; it must lie in (0, 1]")
@@ -83,37 +83,40 @@ def generate(
         places = order[start : start + per_batch]
         if all(place in done for place in places):
             continue
-        yield _one_batch(model, tokenizer, places, [encoded[i] for i in places], sampling)
+        yield _one_batch(model, encoder, places, [encoded[i] for i in places], sampling)
 
 
 def _one_batch(
     model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
+    encoder: PromptEncoder,
     places: list[int],
     prompts: list[list[int]],
     sampling: Sampling,
 ) -> list[Response]:
     import torch
+    from transformers import GenerationConfig
 
-    ends = _terminators(model, tokenizer)
+    configured = model.generation_config.eos_token_id
+    listed = configured if isinstance(configured, list) else [configured]
+    ends = encoder.terminators | {int(end) for end in listed if end is not None}
+    tokenizer = encoder.tokenizer
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
     longest = max(map(len, prompts))
     ids = torch.tensor([[pad] * (longest - len(p)) + p for p in prompts], device=model.device)
     mask = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in prompts], device=model.device)
+    # all of it is said here: a repetition penalty that came with the model would make other samples than the model's own
     drawing: dict[str, Any] = {"do_sample": False}
     if sampling.temperature > 0:
-        drawing = {
-            "do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0,
-            "num_return_sequences": sampling.samples,
-        }  # fmt: skip
+        drawing = {"do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
+    config = GenerationConfig(
+        max_new_tokens=sampling.max_new_tokens, num_return_sequences=sampling.samples, eos_token_id=sorted(ends),
+        pad_token_id=pad, use_cache=True, **drawing,
+    )  # fmt: skip
     was_training = model.training
     model.eval()
     with torch.random.fork_rng(), torch.no_grad():
         torch.manual_seed(sampling.seed * 1_000_003 + places[0])
-        out = model.generate(
-            input_ids=ids, attention_mask=mask, max_new_tokens=sampling.max_new_tokens, use_cache=True,
-            eos_token_id=sorted(ends), pad_token_id=pad, **drawing,
-        )  # fmt: skip
+        out = model.generate(input_ids=ids, attention_mask=mask, generation_config=config)
     model.train(was_training)
     found = []
     for row, tokens in enumerate(out[:, longest:].tolist()):
@@ -123,13 +126,7 @@ def _one_batch(
     return found
 
 
-def _terminators(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> set[int]:
-    configured = model.generation_config.eos_token_id
-    listed = configured if isinstance(configured, list) else [configured]
-    return {int(end) for end in [*listed, tokenizer.eos_token_id] if end is not None}
-
-
-def _until_terminator(tokens: list[int], ends: set[int]) -> tuple[list[int], bool]:
+def _until_terminator(tokens: list[int], ends: Collection[int]) -> tuple[list[int], bool]:
     """What was generated before the padding: up to and with the first terminator."""
     for place, token in enumerate(tokens):
         if token in ends:

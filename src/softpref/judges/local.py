@@ -127,8 +127,7 @@ class LocalJudge:
     def _answers(self, rows: Sequence[_Row]) -> Iterator[Answer]:
         """Both orders of a comparison together; what stands alone in plain batches."""
         pairs, alone = _paired(rows) if self.batch_size > 1 else ([], list(rows))
-        # what a pair costs: what both share once, and what each has of its own
-        pairs.sort(key=lambda pair: -(len(pair[0].ids) + len(pair[1].ids) - _common(pair[0].ids, pair[1].ids)))
+        pairs.sort(key=lambda pair: -max(len(row.ids) for row in pair))
         for batch in in_groups(pairs, self.batch_size // 2 or 1):
             logps = self._next_token.of_pairs([(one.ids, other.ids) for one, other in batch])
             yield from self._from_logps([row for pair in batch for row in pair], logps)
@@ -179,13 +178,13 @@ def read_spellings(record: dict[str, Any], prompt: JudgePrompt, floor: float) ->
         floor: the share of probability that both answers must have together.
     """
     listed = record["answers"]
+    if any(math.isnan(logp) for logp in listed.values()):
+        return Reading(failure="the model's log-probs are not numbers")
     first, second = (
         float(np.logaddexp.reduce([listed[spelling] for spelling in spellings if spelling in listed]))
         for spellings in (prompt.first, prompt.second)
     )
     mass = min(1.0, math.exp(first) + math.exp(second))
-    if math.isnan(mass):
-        return Reading(failure="the model's log-probs are not finite")
     if mass < floor:
         said = record["top"][0][0]
         return Reading(
@@ -316,7 +315,9 @@ class NextToken:
         return max(TOLERANCE, TOLERANCE_IN_EPS * torch.finfo(self.model.dtype).eps)
 
     def _gap(self, one: Tensor, other: Tensor) -> float:
-        return float((one - other)[..., self.watched].abs().max())
+        """Largest difference on the watched tokens; 0 where both are the same infinity."""
+        one, other = one[..., self.watched], other[..., self.watched]
+        return float((one - other).abs().masked_fill(one == other, 0.0).max())
 
     def _warn(self, what: str) -> None:
         logger.warning("%s: %s", type(self.model).__name__, what)

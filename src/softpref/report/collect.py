@@ -95,6 +95,7 @@ def read_evaluation(folder: Path) -> EvaluationResult:
     lines = read_lines(folder / COMPARISONS_FILE)
     rows = sorted((row for row in lines if row.get("p") is not None), key=lambda row: -row["p"])
     third = EXAMPLES // 3
-    middle = sorted(rows, key=lambda row: abs(row["p"] - 0.5))[:third]
-    chosen = rows if len(rows) <= EXAMPLES else [*rows[:third], *middle, *rows[-third:]]
-    return EvaluationResult(folder.name, read_json(folder / EVALUATION_FILE) or {}, chosen)
+    if len(rows) > EXAMPLES:
+        middle = sorted(rows[third:-third], key=lambda row: abs(row["p"] - 0.5))[:third]
+        rows = [*rows[:third], *middle, *rows[-third:]]
+    return EvaluationResult(folder.name, read_json(folder / EVALUATION_FILE) or {}, rows)

@@ -26,6 +26,7 @@ class TrainRecipe:
         eval_data: File of pairs to evaluate on during training.
         tokenizer: Folder or Hub name of the tokenizer; the model's own if not given.
         ref_model: Folder or Hub name of the reference; a frozen copy of the model if not given.
+        dtype: Weights of the trained model: float32, or bfloat16 or auto (as saved), whose rounding swallows small steps.
         loss_type: dpo, ipo, ropo, slic, sft, or a published name: gdpo, cdpo, gipo, cipo, gropo, sigmoid, hinge.
         label_treatment: hard, conservative or geometric; the published name's own, or hard, if not given.
         beta: Strength of the pull to the reference; 0.1 if not given and the loss has one.
@@ -36,6 +37,7 @@ class TrainRecipe:
         max_length: Tokens of prompt and one response.
         truncation: drop pairs that do not fit (counted), or keep them cut.
         boundary: error, or drop (counted), where a prompt is no token prefix of its row.
+        reference_tolerance: Nats by which policy and reference may differ at step 0.
         seed: Seed of initial adapters, data order and everything random.
         peft: LoraConfig arguments, such as {r: 16, target_modules: all-linear}; no adapter if not given.
         train: Any field of transformers.TrainingArguments, such as {learning_rate: 1e-6, num_train_epochs: 1}.
@@ -48,6 +50,7 @@ class TrainRecipe:
     eval_data: str | None = None
     tokenizer: str | None = None
     ref_model: str | None = None
+    dtype: str = "float32"
     loss_type: str = "gdpo"
     label_treatment: str | None = None
     beta: float | None = None
@@ -58,22 +61,22 @@ class TrainRecipe:
     max_length: int | None = 1024
     truncation: str = "drop"
     boundary: str = "error"
+    reference_tolerance: float = 0.01
     seed: int = 42
     peft: dict[str, Any] | None = None
     train: dict[str, Any] = field(default_factory=dict)
     resume: bool = False
 
 
-RECIPE_FILE = "recipe.yaml"
-
 # Fields of a recipe with the same name and meaning in SoftPreferenceConfig.
 SHARED_FIELDS = (
     "output_dir", "loss_type", "label_treatment", "beta", "loss_args", "reduction", "ties", "max_length", "truncation",
-    "boundary", "seed",
+    "boundary", "reference_tolerance", "seed",
 )  # fmt: skip
 
 
 def save_recipe(recipe: TrainRecipe, path: Path) -> None:
     """The resolved recipe, every field written out, as ``softpref train --config`` reads it."""
     with atomic_write(path) as file:
-        yaml.safe_dump(asdict(recipe), file, sort_keys=False, allow_unicode=True)
+        values = {key: value for key, value in asdict(recipe).items() if key != "resume"}
+        yaml.safe_dump(values, file, sort_keys=False, allow_unicode=True)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 import platform
 import shlex
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,19 +19,27 @@ from pathlib import Path
 from typing import Any
 
 from transformers import PrinterCallback, TrainerCallback, TrainingArguments
-from transformers.trainer_utils import get_last_checkpoint
 
 from softpref.data.files import write_json
 from softpref.data.formats import read_training_rows
 from softpref.data.inspection import label_summary
 from softpref.data.pairs import PairSet, fingerprint
 from softpref.errors import InterruptedRunError, OptionError, nearest
+from softpref.run_folder import METRICS_FILE, RECIPE_FILE, RUN_FILE, read_json, read_lines
 from softpref.scoring.models import load_model, load_tokenizer
 from softpref.training.config import SoftPreferenceConfig
-from softpref.training.recipe import RECIPE_FILE, SHARED_FIELDS, TrainRecipe, save_recipe
-from softpref.training.trainer import SoftPreferenceTrainer
+from softpref.training.recipe import SHARED_FIELDS, TrainRecipe, save_recipe
+from softpref.training.trainer import SoftPreferenceTrainer, last_whole_checkpoint
 
-RUN_FILE, METRICS_FILE = "run.json", "metrics.jsonl"
+logger = logging.getLogger(__name__)
+
+# Training arguments that decide what is learned: a run may not go on with others.
+LEARNED_BY = (
+    "learning_rate", "per_device_train_batch_size", "gradient_accumulation_steps", "lr_scheduler_type", "warmup_steps",
+    "weight_decay", "adam_beta1", "adam_beta2", "adam_epsilon", "optim", "max_grad_norm", "data_seed", "bf16", "fp16",
+    "num_train_epochs", "max_steps",
+)  # fmt: skip
+
 VERSIONED = ("softpref", "torch", "transformers", "accelerate", "tokenizers", "numpy", "peft")
 
 
@@ -43,9 +53,9 @@ class MetricsFile(TrainerCallback):
         """Start the file, or cut it back to the step that is resumed from."""
         if not state.is_world_process_zero:
             return
-        kept = []
-        if state.global_step and self.path.is_file():
-            kept = [row for row in self.path.read_text().splitlines() if json.loads(row)["step"] <= state.global_step]
+        lines = read_lines(self.path) if state.global_step else []
+        kept = [json.dumps(line) for line in lines if line["step"] <= state.global_step]
+        self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.write_text("".join(f"{row}\n" for row in kept))
 
     def on_log(
@@ -70,8 +80,8 @@ class LogTo(TrainerCallback):
         self.take({"step": state.global_step, "of": state.max_steps, **(logs or {})})
 
 
-class StopOnInterrupt(TrainerCallback):
-    """Ctrl-C ends the run after the update under way, with a checkpoint. A second one ends it at once."""
+class StopOnSignal(TrainerCallback):
+    """Ctrl-C, or a scheduler's SIGTERM, ends the run after the update under way, with a checkpoint. A second one at once."""
 
     def __init__(self) -> None:
         self.asked = False
@@ -87,55 +97,100 @@ class StopOnInterrupt(TrainerCallback):
         if self.asked:
             control.should_save = control.should_training_stop = True
 
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Handle the two signals in here. Outside the main thread the caller has its own way to stop."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self.ask) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
-def train(recipe: TrainRecipe, on_log: Callable[[Mapping[str, float]], None] | None = None) -> Path:
+
+def train(
+    recipe: TrainRecipe,
+    on_log: Callable[[Mapping[str, float]], None] | None = None,
+    say: Callable[[str], None] = logger.info,
+) -> Path:
     """Run the recipe; the folder of the run is returned.
 
-    With ``on_log`` every log line goes there, and no progress bar is drawn.
+    With ``on_log`` every log line goes there, and no progress bar is drawn. ``say`` takes what a person should know: what
+    became of the rows, and by how much policy and reference differ at step 0.
 
     Leaves ``recipe.yaml`` (resolved; it reruns the run), ``metrics.jsonl``, ``run.json`` (data and reference identity,
     counts, versions, command), checkpoints, and the trained model with its tokenizer.
 
     Raises:
-        InputError: data or options are wrong, before anything is trained.
-        InterruptedRunError: Ctrl-C; a checkpoint lies in the folder.
+        InputError: data or options are wrong, before anything is trained; or the folder holds another run.
+        InterruptedRunError: Ctrl-C or SIGTERM; a checkpoint lies in the folder.
     """
     config = trainer_config(recipe, quiet=on_log is not None)
     folder = Path(recipe.output_dir)
-    checkpoint = _checkpoint(recipe, folder)
+    checkpoint = _checkpoint(recipe, folder, say)
     rows = read_training_rows(recipe.data, recipe.reading)
     held_out = read_training_rows(recipe.eval_data, recipe.reading) if recipe.eval_data else None
-    tokenizer = load_tokenizer(recipe.tokenizer or recipe.model)
-    stopper = StopOnInterrupt()
-    trainer = SoftPreferenceTrainer(
-        model=load_model(recipe.model),
-        args=config,
-        train_dataset=rows,
-        eval_dataset=held_out,
-        processing_class=tokenizer,
-        ref_model=load_model(recipe.ref_model) if recipe.ref_model else None,
-        peft_config=_peft_config(recipe.peft),
-        callbacks=[MetricsFile(folder / METRICS_FILE), stopper],
-    )
-    if on_log is not None:
-        trainer.remove_callback(PrinterCallback)
-        trainer.add_callback(LogTo(on_log))
-    folder.mkdir(parents=True, exist_ok=True)
-    save_recipe(recipe, folder / RECIPE_FILE)
+    stopper = StopOnSignal()
+    trainer = _trainer(recipe, config, rows, held_out, [MetricsFile(folder / METRICS_FILE), stopper], on_log)
     record = _record(recipe, trainer, rows)
-    write_json(folder / RUN_FILE, record)
+    if checkpoint is not None:
+        _refuse_another_run(folder, record)
+    _say_rows(rows, trainer, say)
+    save_recipe(recipe, folder / RECIPE_FILE)
     started = time.time()
-    with _on_interrupt(stopper):
-        trainer.train(resume_from_checkpoint=checkpoint)
+    write_json(folder / RUN_FILE, record)
+    with stopper.listening():
+        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     if stopper.asked:
         raise InterruptedRunError(
             f"stopped at step {trainer.state.global_step}; go on with: "
             f"softpref train --config {folder / RECIPE_FILE} --resume true"
         )
+    if trainer.step_zero_difference is not None:
+        say(f"policy and reference differed by at most {trainer.step_zero_difference:.2g} nats at step 0")
     trainer.save_model()
-    finished = {"steps": trainer.state.global_step, "seconds": time.time() - started}
+    finished = {"steps": trainer.state.global_step, "seconds_of_last_leg": time.time() - started}
     write_json(folder / RUN_FILE, {**record, "step_0_difference": trainer.step_zero_difference, "finished": finished})
     return folder
+
+
+def _trainer(
+    recipe: TrainRecipe,
+    config: SoftPreferenceConfig,
+    rows: Any,
+    held_out: Any,
+    callbacks: list[TrainerCallback],
+    on_log: Callable[[Mapping[str, float]], None] | None,
+) -> SoftPreferenceTrainer:
+    trainer = SoftPreferenceTrainer(
+        model=load_model(recipe.model, recipe.dtype),
+        args=config,
+        train_dataset=rows,
+        eval_dataset=held_out,
+        processing_class=load_tokenizer(recipe.tokenizer or recipe.model),
+        ref_model=load_model(recipe.ref_model, recipe.dtype) if recipe.ref_model else None,
+        peft_config=_peft_config(recipe.peft),
+        callbacks=callbacks,
+    )
+    if on_log is not None:
+        trainer.remove_callback(PrinterCallback)
+        trainer.add_callback(LogTo(on_log))
+    return trainer
+
+
+def _say_rows(rows: Any, trainer: SoftPreferenceTrainer, say: Callable[[str], None]) -> None:
+    counts = trainer.train_dataset.counts
+    notes = [
+        f"{value} {name.replace('_', ' ')}" for name, value in counts.as_dict().items() if name != "kept" and value
+    ]
+    if isinstance(rows, PairSet):
+        reading = rows.reading
+        notes += [f"{reading.identical_dropped} identical in text"] if reading.identical_dropped else []
+        notes += [f"{reading.ties} ties"] if reading.ties else []
+    say(f"{counts.kept} rows to train on" + (f" ({', '.join(notes)})" if notes else ""))
 
 
 def trainer_config(recipe: TrainRecipe, quiet: bool = False) -> SoftPreferenceConfig:
@@ -147,19 +202,44 @@ def trainer_config(recipe: TrainRecipe, quiet: bool = False) -> SoftPreferenceCo
             raise OptionError(f"train.{key} belongs at the top of the recipe, not under train")
         if key not in known:
             raise OptionError(f"train.{key} is no field of transformers.TrainingArguments{nearest(key, known)}")
+    scheduled = recipe.train.get("eval_strategy", "no") != "no"
+    if (recipe.eval_data is not None) != scheduled:
+        raise OptionError(
+            "eval_data and train.eval_strategy go together: give both (eval_strategy: steps, eval_steps: 100) or neither"
+        )
     try:
         return SoftPreferenceConfig(**{"report_to": "none", "disable_tqdm": quiet, **recipe.train, **shared})
     except (TypeError, ValueError) as error:
         raise OptionError(f"train: {error}") from error
 
 
-def _checkpoint(recipe: TrainRecipe, folder: Path) -> str | None:
-    last = get_last_checkpoint(str(folder)) if folder.is_dir() else None
-    if last is not None and not recipe.resume:
-        raise OptionError(
-            f"{folder} holds a run already: set resume to true to go on with it, or give another output_dir"
+def _checkpoint(recipe: TrainRecipe, folder: Path, say: Callable[[str], None]) -> Path | None:
+    """Where to go on from. A folder that holds a run is never written over."""
+    record = read_json(folder / RUN_FILE)
+    last = last_whole_checkpoint(folder)
+    if recipe.resume:
+        if record is not None and "finished" in record:
+            raise OptionError(f"{folder}: its run is finished; give another output_dir for a new one")
+        say(
+            f"going on from {last}"
+            if last is not None
+            else f"{folder} holds no checkpoint: starting from the beginning"
         )
-    return last
+        return last
+    if record is not None or last is not None:
+        go_on = "" if record is not None and "finished" in record else "set resume to true to go on with it, or "
+        raise OptionError(f"{folder} holds a run already: {go_on}give another output_dir")
+    return None
+
+
+def _refuse_another_run(folder: Path, record: Mapping[str, Any]) -> None:
+    """Going on with other data, another method or other settings would be a run that no recipe describes."""
+    before = read_json(folder / RUN_FILE) or {}
+    for name in ("method", "model", "reference", "seed", "settings"):
+        if before.get(name) != record[name]:
+            raise OptionError(f"{folder}: the run there has another {name}: {before.get(name)}, not {record[name]}")
+    if before.get("data", {}).get("fingerprint") != record["data"]["fingerprint"]:
+        raise OptionError(f"{folder}: the run there was made with other data than {record['data']['file']} holds now")
 
 
 def _peft_config(arguments: Mapping[str, Any] | None) -> Any:
@@ -197,6 +277,7 @@ def _record(recipe: TrainRecipe, trainer: SoftPreferenceTrainer, rows: Any) -> d
         "model": {"start": recipe.model, "identity": trainer.policy_identity},
         "reference": None if trainer.reference is None else trainer.reference.identity,
         "seed": recipe.seed,
+        "settings": {name: trainer.args.to_dict()[name] for name in LEARNED_BY},
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "versions": {"python": platform.python_version(), **_versions()},
     }
@@ -210,16 +291,3 @@ def _labelling(data: str) -> Any:
 
 def _versions() -> dict[str, str]:
     return {name: version(name) for name in VERSIONED if find_spec(name) is not None}
-
-
-@contextmanager
-def _on_interrupt(stopper: StopOnInterrupt) -> Iterator[None]:
-    try:
-        before = signal.signal(signal.SIGINT, stopper.ask)
-    except ValueError:  # not the main thread: the caller has its own way to stop
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
