@@ -1,4 +1,4 @@
-"""The layout of a run folder: the names of its files, and how they are read and written. Nothing heavy is imported here.
+"""The layout of a run folder: the names of its files, and how they are read (written: ``data.files``). Nothing heavy is imported here.
 
 RUN/
   recipe.yaml        the resolved recipe
@@ -13,8 +13,6 @@ RUN/
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -58,22 +56,6 @@ def read_lines(file: Path) -> list[dict[str, Any]]:
         except InputError:
             return rows
     return rows
-
-
-def json_text(value: Any, indent: int | None = None) -> str:
-    """Strict JSON: what is not finite becomes null, since NaN is no JSON and other readers stop at it."""
-    return json.dumps(finite(value), indent=indent, ensure_ascii=False, allow_nan=False)
-
-
-def finite(value: Any) -> Any:
-    """The same value with None wherever a number in it is nan or infinite."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: finite(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(one) for one in value]
-    return value
 
 
 def _row(file: Path, number: int, line: bytes) -> dict[str, Any]:

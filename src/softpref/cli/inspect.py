@@ -15,10 +15,11 @@ from rich.text import Text as Styled
 
 from softpref.cli.histogram import histogram_lines
 from softpref.cli.options import parse_options
-from softpref.data.formats import READERS, read_training_rows
+from softpref.data.formats import training_rows
 from softpref.data.inspection import LENGTH_QUANTILES, Inspection, inspect_pairs
 from softpref.data.pairs import Completion, PairSet, PreferencePair, text_of
 from softpref.data.read_options import ReadOptions
+from softpref.data.readers import read_rows
 from softpref.errors import OptionError
 
 STYLES = {"prompt": "dim", "chosen": "green", "rejected": "red", "completion": "green"}
@@ -55,9 +56,11 @@ def run(argv: Sequence[str]) -> None:
         raise OptionError("row has no effect without model: give the model whose tokens to show")
     # file names and rows are not markup, and :smile: in them is no emoji
     console = Console(highlight=False, emoji=False, soft_wrap=True)
-    rows = read_training_rows(options.data, options.reading)
+    numbered, faults = read_rows(Path(options.data))
+    rows = training_rows(numbered, options.data, options.reading, faults)
     if isinstance(rows, PairSet):
-        show(inspect_pairs(rows), rows, console)
+        kept = {pair.row for pair in rows}
+        show(inspect_pairs(rows), rows, [number for number, _ in numbered if number not in kept], console)
     elif options.reading != _reading():
         raise OptionError(f"reading has no effect: {options.data} holds completions, not pairs")
     else:
@@ -66,12 +69,11 @@ def run(argv: Sequence[str]) -> None:
         show_tokens(rows, options, console)
 
 
-def show(found: Inspection, pairs: PairSet, console: Console) -> None:
-    """Print the description of a data set of pairs."""
+def show(found: Inspection, pairs: PairSet, dropped: Sequence[int], console: Console) -> None:
+    """Print the description of a data set of pairs, ``dropped`` being its rows with two identical sides."""
     console.print(f"[bold]{escape(found.name)}[/bold]: {found.pairs} pairs, {found.prompts} prompts")
-    if pairs.reading.identical_dropped:
-        dropped = _rows_but(pairs)
-        console.print(f"dropped: {pairs.reading.identical_dropped} pairs with two identical sides ({_rows(dropped)})")
+    if dropped:
+        console.print(f"dropped: {len(dropped)} pairs with two identical sides ({_rows(dropped)})")
     _show_labels(found, pairs, console)
     _show_votes(pairs, console)
     _show_lengths(found.lengths, console)
@@ -164,13 +166,6 @@ def _show_odd(what: str, count: int, rows: Sequence[int], console: Console) -> N
 def _rows(rows: Sequence[int], count: int | None = None) -> str:
     shown = ", ".join(map(str, rows[:SHOWN_ROWS]))
     return f"rows {shown}, …" if (count or len(rows)) > SHOWN_ROWS else f"rows {shown}"
-
-
-def _rows_but(pairs: PairSet) -> list[int]:
-    """The rows of the file that became no pair."""
-    path, kept = Path(pairs.name), {pair.row for pair in pairs}
-    rows, _ = READERS[path.suffix.lower()](path)
-    return [number for number, _ in rows if number not in kept]
 
 
 def show_tokens(rows: Sequence[PreferencePair | Completion], options: InspectOptions, console: Console) -> None:

@@ -14,6 +14,7 @@ from softpref.data.formats import read_pairs
 from softpref.data.pairs import PairSet, text_of
 from softpref.data.read_options import ReadOptions
 from softpref.errors import InterruptedRunError, OptionError
+from softpref.judges.base import Judge
 
 if TYPE_CHECKING:
     from softpref.judges.labelling import Labelling, LabelOptions
@@ -62,7 +63,7 @@ def run(argv: Sequence[str]) -> None:
     calls = len(pairs) * (2 if options.orders == "both" else 1)
     try:
         with AnswerProgress(calls, judge) as progress:
-            labelling = label_pairs(pairs, judge, output, progress.take, _label_options(options, pairs))
+            labelling = label_pairs(pairs, judge, output, progress.take, _label_options(options, pairs, judge))
     except (KeyboardInterrupt, InterruptedRunError) as stop:
         why = str(stop) or "interrupted; what was judged is stored"
         raise InterruptedRunError(
@@ -71,15 +72,16 @@ def run(argv: Sequence[str]) -> None:
     _show(labelling, output)
 
 
-def _label_options(options: LabelCommand, pairs: PairSet) -> LabelOptions:
-    from softpref.judges.labelling import LabelOptions
+def _label_options(options: LabelCommand, pairs: PairSet, judge: Judge) -> LabelOptions:
+    from softpref.judges.labelling import LabelOptions, orders_text
 
     both = options.orders == "both"
     if options.calibration is None:
         return LabelOptions(both)
     from softpref.evaluation.calibration import calibrator_for
 
-    return LabelOptions(both, calibrator_for(options.calibration, pairs), options.calibration)
+    calibrate = calibrator_for(options.calibration, pairs, judge.identity, orders_text(both))
+    return LabelOptions(both, calibrate, options.calibration)
 
 
 def _agree_to_pay(options: LabelCommand, pairs: PairSet) -> None:

@@ -177,7 +177,7 @@ def _mappings(of: type) -> dict[str, Any]:
     hints, found = get_type_hints(of), {}
     for field in fields(of):
         hint = hints[field.name]
-        if dict in map(get_origin, (hint, *get_args(hint))):
+        if any(get_origin(one) is dict for one in (hint, *get_args(hint))):
             found[field.name] = field.default if field.default_factory is MISSING else field.default_factory()
     return found
 

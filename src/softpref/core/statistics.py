@@ -55,21 +55,25 @@ def cluster_bootstrap(
             f"{len(codes)} clusters were named for {[len(array) for array in arrays]} rows: name one for each"
         )
     order = np.argsort(codes, kind="stable")
-    members = np.split(order, np.cumsum(np.bincount(codes))[:-1])
+    sizes = np.bincount(codes)
+    starts = np.cumsum(sizes) - sizes
     value = float(statistic(*arrays))
-    if len(members) == 1:
+    if len(sizes) == 1:
         return Estimate(value, float("nan"), float("nan"), len(codes), 1)
 
     # scipy.stats.bootstrap draws rows, not clusters, and takes an undefined draw for a degenerate distribution
     rng = np.random.default_rng(seed)
     draws = []
-    for drawn in rng.integers(len(members), size=(resamples, len(members))):
-        chosen = np.concatenate([members[i] for i in drawn])
+    for drawn in rng.integers(len(sizes), size=(resamples, len(sizes))):
+        # the members of the drawn clusters, one cluster after the other
+        size = sizes[drawn]
+        offsets = np.repeat(starts[drawn] - (np.cumsum(size) - size), size)
+        chosen = order[offsets + np.arange(size.sum())]
         draws.append(float(statistic(*(a[chosen] for a in arrays))))
     if np.all(np.isnan(draws)):
-        return Estimate(value, float("nan"), float("nan"), len(codes), len(members))
+        return Estimate(value, float("nan"), float("nan"), len(codes), len(sizes))
     low, high = np.nanquantile(draws, [(1 - level) / 2, (1 + level) / 2])
-    return Estimate(value, float(low), float(high), len(codes), len(members))
+    return Estimate(value, float(low), float(high), len(codes), len(sizes))
 
 
 def tie_aware_accuracy(score: ArrayLike, soft_label: ArrayLike) -> float:

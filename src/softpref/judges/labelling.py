@@ -123,7 +123,7 @@ def _row(pair: PreferencePair, judgement: Judgement, judge: Judge, options: Labe
         "method": "judge",
         "judge": judge.identity,
         **getattr(judge, "method", {}),
-        "orders": _orders(options),
+        "orders": orders_text(options.both_orders),
         "first_shown": judgement.first_shown,
         "second_shown": judgement.second_shown,
         "mass": judgement.mass,
@@ -135,8 +135,9 @@ def _row(pair: PreferencePair, judgement: Judgement, judge: Judge, options: Labe
     return {**row, "soft_label": p, "label_source": source, "meta": meta}
 
 
-def _orders(options: LabelOptions) -> str:
-    return "both" if options.both_orders else "response 1 first only"
+def orders_text(both: bool) -> str:
+    """How a label names the orders that were asked."""
+    return "both" if both else "response 1 first only"
 
 
 def summarise(
@@ -149,7 +150,7 @@ def summarise(
     reasons = [failure for j in found for failure in j.failures]
     return Labelling(
         judge=judge,
-        orders=_orders(options),
+        orders=orders_text(options.both_orders),
         asked=len(found),
         labelled=len(judged),
         coverage=len(judged) / len(found),

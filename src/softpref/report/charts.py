@@ -72,7 +72,7 @@ def curves(
         for name, points in series.items():
             if points:
                 xs, ys = zip(*points, strict=True)
-                style = {"color": colours[name], "linestyle": _dashes(name, colours), "linewidth": 1.4}
+                style: dict[str, Any] = {"color": colours[name], "linestyle": _dashes(name, colours), "linewidth": 1.4}
                 [lines[name]] = axes.plot(xs, [_number(value) for value in ys], **style)
         axes.set_xlabel(x)
         axes.set_ylabel(y)
@@ -110,7 +110,7 @@ def frontier(
         for name, points in series.items():
             kl, value, low, high = ([_number(p[key]) for p in points] for key in ("kl", "reward", "low", "high"))
             axes.vlines(kl, low, high, color=colours[name], alpha=0.35)
-            style = {"color": colours[name], "linestyle": _dashes(name, colours), "linewidth": 1.2}
+            style: dict[str, Any] = {"color": colours[name], "linestyle": _dashes(name, colours), "linewidth": 1.2}
             [lines[name]] = axes.plot(kl, value, marker="o", markersize=3.5, **style)
         axes.set_xlabel("KL to the reference on samples, nats per response")
         axes.set_ylabel(reward)
