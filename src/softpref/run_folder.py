@@ -1,4 +1,4 @@
-"""The layout of a run folder: the names of its files, and how they are read (written: ``data.files``). Nothing heavy is imported here.
+"""The layout of a run folder: the names of its files, and how they are read. Nothing heavy is imported here.
 
 RUN/
   recipe.yaml        the resolved recipe

@@ -32,7 +32,7 @@ def test_a_note(column):
     ("column", "known"),
     [("soft_lable", "soft_label"), ("softlabel", "soft_label"), ("weigth", "weight"), ("Weight", "weight"),
      ("vots_2", "votes_2"), ("chosen_rewrad", "chosen_reward"), ("promt", "prompt"), ("Prompt", "prompt"),
-     ("choosen", "chosen"), ("rejectd", "rejected"), ("respone_1", "response_1"), ("response", "response_1"), ("completions", "completion"),
+     ("choosen", "chosen"), ("rejectd", "rejected"), ("respone_1", "response_1"), ("completions", "completion"),
      ("lable_source", "label_source"), ("score_chosen", None), ("label", None)],
 )  # fmt: skip
 def test_what_was_meant(column, known):

@@ -37,7 +37,7 @@ class _Parser(ArgumentParser):
 
     def unknown(self, name: str) -> str:
         """What to say of an option that does not exist."""
-        names = sorted({name.lstrip("-") for action in self._actions for name in action.option_strings} - {"h"})
+        names = sorted({word.lstrip("-") for action in self._actions for word in action.option_strings} - {"h", name})
         hint = nearest(name, names)
         hint = hint if hint.startswith("; did you mean") else f"; see {self.prog} --help"
         return f"{name!r} is no option of {self.prog}{hint}"
@@ -55,6 +55,7 @@ class _Parser(ArgumentParser):
             given = _GIVEN.search(invalid[2])
             expected = [action.help for action in self._actions if f"--{invalid[1]}" in action.option_strings]
             what = f" is {given[1]!r}, which does not fit" if given else " does not fit"
+            what += " (text: put it in quotes)" if "<class 'str'>" in invalid[2].partition("Given value")[0] else ""
             return f"{invalid[1]}{what}: {expected[0] if expected else ' '.join(invalid[2].split())}"
         if message.startswith("the following arguments are required: "):
             return f"{message.partition(': ')[2]}: required and not given; see {self.prog} --help"
@@ -98,10 +99,13 @@ class _Loader(yaml.SafeLoader):
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         """Called by the library for every mapping."""
-        keys = [key.value for key, _ in node.value]
-        twice = [key for key in keys if keys.count(key) > 1]
-        if twice:
-            raise yaml.constructor.ConstructorError(problem=f"{twice[0]} stands twice", problem_mark=node.start_mark)
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if str(key.value) in seen:
+                raise yaml.constructor.ConstructorError(
+                    problem=f"{key.value} stands twice", problem_mark=key.start_mark
+                )
+            seen.add(str(key.value))
         return super().construct_mapping(node, deep)
 
 
@@ -165,7 +169,9 @@ def _load(file: Path) -> dict[Any, Any]:
     if values is None:
         return {}
     if not isinstance(values, dict):
-        raise OptionError(f"{file}: holds a {type(values).__name__}, not options; write one 'name: value' a line")
+        raise OptionError(
+            f"{file}: holds a {'list' if isinstance(values, list) else 'single value'}, not options; write one 'name: value' a line"
+        )
     return values
 
 

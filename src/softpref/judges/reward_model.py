@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import logging
 import math
@@ -19,6 +20,8 @@ from softpref.judges.local import WINDOW_BATCHES, in_groups, load_checkpoint, mo
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+Row = dict[str, list[int]]  # input_ids, and token_type_ids for models that tell two segments apart
 
 logger = logging.getLogger(__name__)
 
@@ -93,7 +96,7 @@ class RewardModelJudge:
 
     def _score(self, texts: Iterable[tuple[Text, Text]], scores: dict[str, float | str]) -> None:
         """Add the score of each (prompt, response) that has none yet, or why it has none."""
-        new: dict[str, list[int]] = {}
+        new: dict[str, Row] = {}
         for prompt, response in texts:
             key = _key(prompt, response)
             if key in scores or key in new:
@@ -103,21 +106,24 @@ class RewardModelJudge:
                 scores[key] = encoded
             else:
                 new[key] = encoded
-        for batch in in_groups(sorted(new, key=lambda key: -len(new[key])), self.batch_size):
+        for batch in in_groups(sorted(new, key=lambda key: -len(new[key]["input_ids"])), self.batch_size):
             scores |= zip(batch, self._forward([new[key] for key in batch]), strict=True)
 
-    def _forward(self, rows: Sequence[list[int]]) -> list[float]:
+    def _forward(self, rows: Sequence[Row]) -> list[float]:
         """N scores. Padded on the right with the id that the model's pooling takes for padding."""
         import torch
+        from torch.nn.utils.rnn import pad_sequence
 
-        ids = torch.full((len(rows), max(map(len, rows))), self._pad or 0)
-        mask = torch.zeros_like(ids)
-        for i, row in enumerate(rows):
-            ids[i, : len(row)], mask[i, : len(row)] = torch.tensor(row), 1
         device = self.model.device
+        columns = {name: [torch.tensor(row[name]) for row in rows] for name in rows[0]}
+        columns["attention_mask"] = [torch.ones_like(ids) for ids in columns["input_ids"]]
+        fill = {"input_ids": self._pad or 0}
+        padded = {
+            name: pad_sequence(column, batch_first=True, padding_value=fill.get(name, 0)).to(device)
+            for name, column in columns.items()
+        }
         with torch.inference_mode():
-            logits = self.model(input_ids=ids.to(device), attention_mask=mask.to(device)).logits
-        scores: list[float] = logits.double().squeeze(1).tolist()
+            scores: list[float] = self.model(**padded).logits.double().squeeze(1).tolist()
         return scores
 
     @property
@@ -125,30 +131,38 @@ class RewardModelJudge:
         pad: int | None = self.model.config.get_text_config().pad_token_id
         return pad
 
-    def _encoded(self, prompt: Text, response: Text) -> list[int] | str:
-        """Token ids of prompt and response, or why they cannot be scored."""
+    def _encoded(self, prompt: Text, response: Text) -> Row | str:
+        """Prompt and response in tokens, or why they cannot be scored."""
         both = text_of(prompt) + "\n" + text_of(response)
         special = next((token for token in self._special if token in both), None)
         if special is not None:
             # tokenised, it would be the token itself: a response could end its own turn
             return f"the text holds {special!r}, which this model's tokenizer reads as a special token"
-        ids = self._ids(prompt, response)
-        limit = min(position_limit(self.model) or math.inf, self.tokenizer.model_max_length)
-        return ids if len(ids) <= limit else f"{len(ids)} tokens, and the model reads at most {limit}"
+        row = self._row(prompt, response)
+        length, limit = (
+            len(row["input_ids"]),
+            min(position_limit(self.model) or math.inf, self.tokenizer.model_max_length),
+        )
+        return row if length <= limit else f"{length} tokens, and the model reads at most {limit}"
 
-    def _ids(self, prompt: Text, response: Text) -> list[int]:
+    def _row(self, prompt: Text, response: Text) -> Row:
         tokenizer = self.tokenizer
         if tokenizer.chat_template is not None:
-            text = tokenizer.apply_chat_template(
-                [*_messages(prompt, "user"), *_messages(response, "assistant")], tokenize=False
-            )
-            return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+            messages = [*_messages(prompt, "user"), *_messages(response, "assistant")]
+            text = tokenizer.apply_chat_template(messages, tokenize=False)
+            return {"input_ids": list(tokenizer(text, add_special_tokens=False)["input_ids"])}
         if not isinstance(prompt, str) or not isinstance(response, str):
             raise InputError(f"the data are messages, but {self.name} has no chat template: give text")
         if tokenizer.sep_token_id is not None:
-            return list(tokenizer(prompt, response)["input_ids"])
+            encoded = tokenizer(prompt, response)
+            taken = inspect.signature(self.model.forward).parameters
+            return {
+                name: list(encoded[name])
+                for name in ("input_ids", "token_type_ids")
+                if {name} <= encoded.keys() & taken
+            }
         ids = list(tokenizer(prompt + response)["input_ids"])
-        return ids if not ids or ids[-1] == tokenizer.eos_token_id else [*ids, tokenizer.eos_token_id]
+        return {"input_ids": ids if ids and ids[-1] == tokenizer.eos_token_id else [*ids, tokenizer.eos_token_id]}
 
     def _read(self, question: Question, first: float | str, second: float | str) -> Answer:
         failures = [score for score in (first, second) if isinstance(score, str)]
