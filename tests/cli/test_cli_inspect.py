@@ -57,10 +57,45 @@ def test_votes_and_drops_are_said(capsys, tmp_path):
         {"prompt": "q", "chosen": "", "rejected": "b", "votes_1": 0, "votes_2": 4},
     ]
     path = write(tmp_path / "pairs.jsonl", rows)
-    out = inspect(capsys, "--data", path, "--reading.identical", "drop", "--reading.vote_prior", "1")
-    assert "dropped: 1 pairs with two identical sides" in out
+    out = inspect(capsys, "--data", path, "--reading.vote_prior", "1")
+    assert "dropped: 1 pairs with two identical sides (rows 2)" in out
+    assert "row 2, chosen, rejected: are the same text" in inspect(
+        capsys, "--data", path, "--reading.identical", "error", code=2
+    )
     assert "from votes through a Beta(1.00, 1.00) prior" in out
     assert "empty response: 1 (rows 3)" in out
+
+
+def test_votes_by_hand(capsys, tmp_path):
+    """4, 3, 1 and 2 votes: mean 2.5. Of the three pairs with several, those of 3 and 2 agree; a tie of all is agreement."""
+    counts = [(3, 1, 0), (0, 3, 0), (1, 0, 0), (0, 0, 2)]
+    names = ("votes_1", "votes_2", "votes_tie")
+    rows = [{**ROWS[0], "prompt": f"q{i}", **dict(zip(names, n, strict=True))} for i, n in enumerate(counts)]
+    rows = [{key: value for key, value in row.items() if key != "soft_label"} for row in rows]
+    out = inspect(capsys, "--data", write(tmp_path / "pairs.jsonl", rows))
+    assert "votes: mean 2.50 per pair, from 1 to 4 unanimous: 66.7% of the 3 pairs with two votes or more" in out
+
+
+def test_votes_are_told_where_labels_were_made_of_them_before(capsys, tmp_path):
+    rows = [{**ROWS[0], "label_source": {"method": "votes", "votes": [4, 1, 0]}}, ROWS[2]]
+    out = inspect(capsys, "--data", write(tmp_path / "pairs.jsonl", rows))
+    assert "votes on 1 of the pairs: mean 5.00 per pair, from 5 to 5 unanimous: 0.0% of the 1 pairs" in out
+
+
+def test_completions_by_hand(capsys, tmp_path, model):
+    """Completions of 3, 0, 3 and 1 words, prompts of 2, 1, 2 and 1."""
+    said = [("make tea ", "boil the water"), ("wait ", ""), ("make tea ", "boil the water"), ("no ", "yes")]
+    path = write(tmp_path / "[sft].jsonl", [{"prompt": p, "completion": c} for p, c in said])
+    out = inspect(capsys, "--data", path, "--model", model, "--row", "4")
+    assert f"{path}: 4 prompt + completion rows, 3 prompts" in out
+    assert "prompt 1 2 2 2 completion 0 3 3 3" in out
+    assert "empty completion: 1 (rows 2) the same row more than once: 2 (rows 1, 3)" in out
+    assert (
+        "row 4; trained on: completion, after the prompt prompt (1 tokens): no· completion (2 tokens): yes·<end>·"
+        in out
+    )
+    err = inspect(capsys, "--data", path, "--reading.votes", "mean", code=2)
+    assert "reading has no effect" in err
 
 
 def test_no_labels(capsys, tmp_path):
@@ -75,7 +110,7 @@ def test_a_file_of_identical_pairs_only(capsys, tmp_path):
     assert "dropped: 1" in out
 
 
-@pytest.mark.parametrize("name", ["pairs[old].jsonl", "[bold]/[/x].jsonl"])
+@pytest.mark.parametrize("name", ["pairs[old].jsonl", "[bold]/[/x].jsonl", ":smile:.jsonl"])
 def test_a_name_in_brackets_is_a_name(capsys, monkeypatch, tmp_path, name):
     """Rich reads [old] as a style, and stops at the end of one that was never begun."""
     monkeypatch.chdir(tmp_path)

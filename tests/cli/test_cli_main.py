@@ -10,7 +10,10 @@ import pytest
 
 from softpref import __version__
 from softpref.cli.main import COMMANDS, DONE, FAULT, INPUT_WRONG, INTERRUPTED, main
+from softpref.cli.options import parse_options
+from softpref.data.read_options import ReadOptions
 from softpref.errors import InterruptedRunError, NonFiniteError, SoftprefError
+from softpref.training.recipe import TrainRecipe, save_recipe
 
 
 def run(capsys, *arguments):
@@ -44,6 +47,10 @@ def test_help_names_every_command(capsys, arguments):
     for name, what in COMMANDS.items():
         assert name in out
         assert what in out
+
+
+def test_the_commands_stand_in_the_order_of_the_work():
+    assert list(COMMANDS) == ["label", "train", "evaluate", "inspect", "calibrate", "shape", "report", "real", "demo"]
 
 
 def test_version(capsys):
@@ -154,7 +161,17 @@ def recipe(tmp_path):
         ("betta: 0.1\n", "'betta' is no option of softpref train; did you mean 'beta'?"),
         ("reading: {identical: sometimes}\n", "identical is 'sometimes'; known: drop, error"),
         ("max_length: [1, 2]\n", "max_length"),
-        ("beta: [0.1\n", ""),
+        ("beta: [0.1\n", "is not YAML (line 5: "),
+        (
+            "reading: {identicl: drop}\n",
+            "'reading.identicl' is no option of softpref train; did you mean 'reading.identical'?",
+        ),
+        ("reading: {vote_prior: high}\n", "reading.vote_prior is 'high', which does not fit"),
+        ("reading: drop\n", "reading is 'drop', which is no group of options"),
+        ("tokenizer: 7\n", "tokenizer is '7', which does not fit (text: put it in quotes): Folder or Hub name"),
+        ("beta: 1\nseed: 2\nbeta: 3\n", "is not YAML (line 6: beta stands twice)"),
+        ("train: [max_steps, 5]\n", "train is ['max_steps', 5], which is no mapping"),
+        ("train.max_steps: 5\n", "'train.max_steps' is no option"),
     ],
 )
 def test_a_fault_in_a_recipe_names_its_file(capsys, recipe, text, message):
@@ -164,17 +181,84 @@ def test_a_fault_in_a_recipe_names_its_file(capsys, recipe, text, message):
     assert message in err
 
 
-def test_a_fault_on_the_command_line_is_not_blamed_on_the_recipe(capsys, recipe):
-    path = recipe("beta: 0.1\n")
-    assert str(path) not in complaint(capsys, "train", "--config", path, "--beta", "high")
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--beta", "high"], "beta is 'high', which does not fit"),
+        (["--reading.identical", "dorp"], "identical is 'dorp'; did you mean 'drop'?"),
+        (["--reading.identicl", "drop"], "'reading.identicl' is no option of softpref train; did you mean"),
+        (["--train.max_steps"], "train.max_steps needs a value"),
+        (["--train.run_name", "[x"], "train.run_name: is not YAML"),
+        (["--config", "again.yaml"], "--config is given 2 times"),
+    ],
+)
+def test_a_fault_on_the_command_line_is_not_blamed_on_the_recipe(capsys, recipe, arguments, message):
+    path = recipe("beta: 0.1\nreading: {identical: drop}\ntrain: {max_steps: 3}\n")
+    err = complaint(capsys, "train", "--config", path, *arguments)
+    assert str(path) not in err
+    assert message in err
+
+
+def options(path, *arguments):
+    return parse_options(TrainRecipe, "softpref train", ["--config", str(path), *arguments])
+
+
+def test_free_mappings_are_what_the_yaml_says(recipe):
+    """Read once: quoted text stays text; 1e-6 is a number, which YAML 1.1 denies; a date is no date."""
+    path = recipe(
+        'train: {save_strategy: "no", learning_rate: 1e-6, bf16: false, run_name: 2026-01-02}\npeft: {r: 16}\n'
+    )
+    found = options(path)
+    assert found.train == {"save_strategy": "no", "learning_rate": 1e-6, "bf16": False, "run_name": "2026-01-02"}
+    assert (found.peft, found.loss_args) == ({"r": 16}, {})
+
+
+def test_a_saved_recipe_is_the_recipe(recipe, tmp_path):
+    found = options(
+        recipe('train: {save_strategy: "no", adam_epsilon: 1.0e-08}\nmax_length: null\nreading: {votes: mean}\n')
+    )
+    save_recipe(found, tmp_path / "saved.yaml")
+    assert options(tmp_path / "saved.yaml") == found
+
+
+def test_the_command_line_wins_key_by_key(recipe):
+    path = recipe("beta: 0.1\nreading: {votes: mean}\ntrain: {max_steps: 3, fsdp_config: {a: 1}, seed: 2}\n")
+    found = options(
+        path,
+        "--beta=0.5",
+        "--train.max_steps",
+        "5",
+        "--train.fsdp_config.b=x",
+        "--peft.r",
+        "4",
+        "--reading.identical",
+        "drop",
+    )
+    assert found.train == {"max_steps": 5, "fsdp_config": {"a": 1, "b": "x"}, "seed": 2}
+    assert (found.beta, found.peft, found.reading) == (0.5, {"r": 4}, ReadOptions(identical="drop", votes="mean"))
+    assert options(path, "--train", "{max_steps: 7}", "--train.seed", "1").train == {"max_steps": 7, "seed": 1}
+
+
+@pytest.mark.parametrize(("text", "kind"), [("- beta\n", "list"), ("beta\n", "single value")])
+def test_a_recipe_is_a_mapping(capsys, tmp_path, text, kind):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(text)
+    err = complaint(capsys, "train", "--config", path)
+    assert err == f"softpref train: {path}: holds a {kind}, not options; write one 'name: value' a line\n"
+
+
+def test_what_neither_the_recipe_nor_the_command_line_gives_is_listed(capsys, tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text("model: m\n")
+    assert "train: data, output_dir: required and not given" in complaint(capsys, "train", "--config", path)
 
 
 def test_a_recipe_that_is_not_there(capsys, tmp_path):
     assert "none.yaml: no such file" in complaint(capsys, "train", "--config", tmp_path / "none.yaml")
 
 
-def test_a_report_that_cannot_be_written_is_the_users_to_mend(capsys, tmp_path):
-    """An output that is a folder."""
+@pytest.fixture
+def run_folder(tmp_path):
     from_folder = tmp_path / "run"
     from_folder.mkdir()
     (from_folder / "run.json").write_text(json.dumps({
@@ -182,7 +266,23 @@ def test_a_report_that_cannot_be_written_is_the_users_to_mend(capsys, tmp_path):
         "data": {"file": "p", "fingerprint": "f", "tokens": {"kept": 1}, "labels": None}, "versions": {},
         "model": {"start": "m", "identity": "i"},
     }))  # fmt: skip
-    assert str(tmp_path) in complaint(capsys, "report", from_folder, "--output", tmp_path)
+    return from_folder
+
+
+def test_a_report_that_cannot_be_written_is_the_users_to_mend(capsys, run_folder, tmp_path):
+    """An output that is a folder, or that lies below a file."""
+    assert f"'{tmp_path}', which is a folder" in complaint(capsys, "report", run_folder, "--output", tmp_path)
+    below = run_folder / "run.json" / "report.html"
+    err = complaint(capsys, "report", run_folder, "--output", below)
+    assert err.startswith(f"softpref report: {below.parent}: cannot be read or written (")
+
+
+def test_options_of_report_stand_before_or_after_the_folders(capsys, run_folder, tmp_path):
+    one, two = tmp_path / "one.html", tmp_path / "two.html"
+    assert run(capsys, "report", "--output", one, run_folder) == (DONE, f"report: {one}\n", "")
+    assert run(capsys, "report", run_folder, f"--output={two}") == (DONE, f"report: {two}\n", "")
+    assert one.read_bytes() == two.read_bytes()
+    assert "'outptu' is no option" in complaint(capsys, "report", "--outptu", one, run_folder)
 
 
 # -------------------------------------------------------------------------------------------------- other ends
@@ -194,6 +294,11 @@ def test_a_report_that_cannot_be_written_is_the_users_to_mend(capsys, tmp_path):
         (KeyboardInterrupt(), INTERRUPTED, "run it again to go on"),
         (InterruptedRunError("stopped at step 3"), INTERRUPTED, "stopped at step 3"),
         (NonFiniteError("step 3: rows [4]"), FAULT, "step 3: rows [4]"),
+        (
+            PermissionError(13, "Permission denied", "/x.html"),
+            INPUT_WRONG,
+            "/x.html: cannot be read or written (Permission",
+        ),
         (ModuleNotFoundError("No module", name="torch"), INPUT_WRONG, "pip install 'softpref[train]'"),
         (ModuleNotFoundError("No module", name="transformers.models"), INPUT_WRONG, "pip install 'softpref[train]'"),
     ],
@@ -218,10 +323,13 @@ def test_a_fault_of_ours_shows_where_it_is(capsys, monkeypatch):
     assert "Traceback" in capsys.readouterr().err
 
 
-def test_a_missing_module_of_ours_is_no_missing_extra(monkeypatch):
+@pytest.mark.parametrize(
+    "error", [ModuleNotFoundError("No module", name="softpref.nonsense"), OSError("no file at all")]
+)
+def test_what_is_not_the_users_is_not_explained_away(monkeypatch, error):
     def fail(_):
-        raise ModuleNotFoundError("No module", name="softpref.nonsense")
+        raise error
 
     monkeypatch.setattr(import_module("softpref.cli.inspect"), "run", fail)
-    with pytest.raises(ModuleNotFoundError):
+    with pytest.raises(type(error)):
         main(["inspect"])

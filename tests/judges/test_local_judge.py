@@ -358,7 +358,7 @@ def test_too_little_mass_has_failed_and_another_floor_costs_no_forward():
 def test_one_impossible_answer_is_certainty_and_two_are_a_failure():
     [certain] = judge_of(Fixed(_1=0.9, _2=0.0)).answer([QUESTION])
     assert (certain.p_first, certain.failure) == (1.0, None)
-    [neither] = judge_of(Fixed(_1=0.0, _2=0.0), mass_floor=0.5).answer([QUESTION])
+    [neither] = judge_of(Fixed(_1=0.0, _2=0.0)).answer([QUESTION])
     assert "0.000 of the probability" in neither.failure
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from tokenizers.processors import TemplateProcessing
 
 from softpref.core.soft_labels import from_scores
 from softpref.errors import InputError, OptionError
@@ -111,9 +112,13 @@ def test_through_the_chat_template():
 
 
 def test_two_segments_where_the_tokenizer_has_a_separator():
-    """As BERT reads them: the response's tokens are of type 1."""
+    """As BERT reads them: w1 w2 [SEP] w3 w4 [SEP], the response's tokens of type 1."""
     tokenizer = word_tokenizer([*WORDS, "user", "assistant", ":", "[SEP]"])
     tokenizer.add_special_tokens({"sep_token": "[SEP]"})
+    tokenizer.model_input_names = ["input_ids", "token_type_ids", "attention_mask"]
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single="$A [SEP]", pair="$A [SEP] $B:1 [SEP]:1", special_tokens=[("[SEP]", tokenizer.sep_token_id)]
+    )
     torch.manual_seed(0)
     model = transformers.BertForSequenceClassification(
         transformers.BertConfig(
@@ -126,10 +131,13 @@ def test_two_segments_where_the_tokenizer_has_a_separator():
         expected = [
             float(
                 model(
-                    input_ids=tokenizer(f"w1 w2 {side}", return_tensors="pt")["input_ids"], token_type_ids=types
+                    torch.tensor([TOKENIZER.convert_tokens_to_ids(text.split())]), token_type_ids=torch.tensor([types])
                 ).logits
             )
-            for side, types in (("w3 w4", torch.tensor([[0, 0, 1, 1]])), ("w5", torch.tensor([[0, 0, 1]])))
+            for text, types in (
+                ("w1 w2 [SEP] w3 w4 [SEP]", [0, 0, 0, 1, 1, 1]),
+                ("w1 w2 [SEP] w5 [SEP]", [0, 0, 0, 1, 1]),
+            )
         ]
     assert json.loads(answer.raw)["scores"] == pytest.approx(expected, abs=1e-5)
 

@@ -10,7 +10,7 @@ import pytest
 from run_folders import RUN, comparison, estimate, evaluation, training, write_run
 
 from softpref.errors import InputError
-from softpref.report.collect import read_run
+from softpref.report.collect import names_of, read_run
 from softpref.report.page import MAX_SHOWN_TEXT, write_report
 
 HOSTILE = (
@@ -195,6 +195,63 @@ def test_runs_of_one_name_are_two_runs(tmp_path):
     assert len(set(lines)) == 2
 
 
+def test_names_are_as_short_as_they_can_be(tmp_path):
+    assert names_of([tmp_path / "a" / "x", tmp_path / "b" / "x", tmp_path / "y"]) == ["a/x", "b/x", "y"]
+    assert names_of([tmp_path / "1" / "a" / "x", tmp_path / "2" / "a" / "x", tmp_path / "b" / "x"]) == [
+        "1/a/x",
+        "2/a/x",
+        "b/x",
+    ]
+    assert names_of([tmp_path / "a" / "..", tmp_path / "a"]) == [tmp_path.name, "a"]
+    with pytest.raises(InputError, match="is named 2 times"):
+        names_of([tmp_path / "a", tmp_path / "b" / ".." / "a"])
+
+
+def test_like_stands_beside_like(tmp_path):
+    """Three runs, one evaluation name: another opponent, and then another judge, are other tables."""
+    others = {"a": {}, "b": {}, "c": {"against": "base"}, "d": {"judge": "human"}}
+    folders = [write_run(tmp_path / name, evaluations={"greedy": evaluation(**e)}) for name, e in others.items()]
+    page = page_of(*folders, tmp_path=tmp_path)
+    tables = [[row[0] for row in table[1:]] for table in page.tables if "percentage" in table[0]]
+    assert tables == [["a", "b"], ["c"], ["d"]]
+    text = "".join(page.text)
+    for heading in (
+        "greedy, against sft, judged by simulated:test",
+        "greedy, against base",
+        "greedy, against sft, judged by human",
+    ):
+        assert f"Results: {heading}\n" in text
+
+
+def test_losses_of_different_scales_have_figures_of_their_own(tmp_path):
+    sft = {**RUN, "method": {**RUN["method"], "base": "sft"}}
+    both = [write_run(tmp_path / name, run, training()) for name, run in (("sft", sft), ("gdpo", RUN))]
+    page = page_of(*both, tmp_path=tmp_path)
+    labels = [attributes["aria-label"] for tag, attributes in page.elements if tag == "svg"]
+    assert [label for label in labels if "loss" in label] == ["Training loss: sft", "Training loss: dpo"]
+
+
+def test_a_loss_that_was_not_finite_is_a_gap(tmp_path):
+    lines = [{"step": i, "loss": value} for i, value in enumerate((0.7, float("nan"), 0.6))]
+    page = page_of(write_run(tmp_path / "run", metrics=lines), tmp_path=tmp_path)
+    assert "Training loss" in [attributes["aria-label"] for tag, attributes in page.elements if tag == "svg"]
+
+
+def test_one_order_alone_has_no_position_bias(tmp_path):
+    labelling = {
+        "judge": "j",
+        "asked": 1,
+        "labelled": 1,
+        "coverage": 1.0,
+        "position_bias": None,
+        "order_disagreement": None,
+    }
+    run = {**RUN, "data": {**RUN["data"], "labelling": labelling}}
+    page = page_of(write_run(tmp_path / "run", run), tmp_path=tmp_path)
+    cells = {row[0]: row[1] for table in page.tables for row in table if len(row) == 2}
+    assert (cells["position bias"], cells["orders disagree"]) == ("–", "–")
+
+
 def test_one_run_has_one_colour_in_every_figure(tmp_path):
     """The first run has no log, so the curves show the second only, in the second colour."""
     both = [write_run(tmp_path / name, metrics=log) for name, log in (("gdpo", None), ("cdpo", training()))]
@@ -247,7 +304,7 @@ def test_one_prompt_has_no_interval(tmp_path):
     figures = evaluation()
     figures["win_rates"] = {**figures["win_rates"], "percentage": rate}
     page = page_of(write_run(tmp_path / "run", evaluations={"greedy": figures}), tmp_path=tmp_path)
-    assert "0.600" in page.row("percentage", "run")["percentage"]
+    assert page.row("percentage", "run")["percentage"] == "0.600–"
 
 
 def test_nothing_was_of_unequal_length(tmp_path):
@@ -335,6 +392,30 @@ def test_marks_that_turn_or_hide_text_are_made_visible(tmp_path):
     assert r"a\u202eb\u200bc\u0000d\u001b[31m\u2066e\ufeff" in html
 
 
+def test_ordinary_text_is_left_as_it_is(tmp_path):
+    """A tab, spaces of every width, Persian with its joiner, an emoji of several, Thai without spaces; \\r\\n ends a line."""
+    text = "a\tb\u00a0c\u3000d می\u200cخواهم 👩\u200d🚀 สวัสดี e\r\nf"
+    folder = write_run(tmp_path / "run", evaluations={"greedy": evaluation()}, comparisons=[comparison(0.9, text)])
+    html = write_report([folder], tmp_path / "report.html").read_text(encoding="utf-8")
+    assert text.replace("\r\n", "\n") in html
+    assert "\\u" not in html
+
+
+def test_what_cannot_be_written_is_shown_by_its_number(tmp_path):
+    """Half of a surrogate pair, which JSON may hold and UTF-8 may not, in text, names and titles."""
+    half = "x\ud83dy"
+    figures = {"greedy": evaluation(against=half)}
+    folder = write_run(tmp_path / "run", {**RUN, "command": half}, evaluations=figures)
+    write_lines_ascii(folder / "evaluations" / "greedy" / "comparisons.jsonl", [comparison(0.9, half)])
+    html = write_report([folder], tmp_path / "report.html", f"\u202e{half}").read_text(encoding="utf-8")
+    assert html.count("x\\ud83dy") >= 5
+    assert "\u202e" not in html
+
+
+def write_lines_ascii(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
 def test_line_separators_in_a_response_do_not_break_the_reading(tmp_path):
     """``comparisons.jsonl`` holds them as they are."""
     text = "one\u2028two\u2029three\u0085four"
@@ -359,7 +440,7 @@ def test_messages_are_shown_as_text(tmp_path):
     assert "tea <b>?" in "".join(page_of(folder, tmp_path=tmp_path).text)
 
 
-@pytest.mark.parametrize("name", ["_baseline", "cost $5 or $6", "$\\nonsense{$"])
+@pytest.mark.parametrize("name", ["_baseline", "cost $5 or $6", "$\\nonsense{$", "基準"])
 def test_names_mean_themselves_in_figures(tmp_path, name):
     """Matplotlib hides labels that begin with _ and reads what stands between two $ as mathematics."""
     folder = write_run(tmp_path / name, metrics=training(), evaluations={"greedy": evaluation()})

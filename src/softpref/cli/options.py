@@ -169,9 +169,8 @@ def _load(file: Path) -> dict[Any, Any]:
     if values is None:
         return {}
     if not isinstance(values, dict):
-        raise OptionError(
-            f"{file}: holds a {'list' if isinstance(values, list) else 'single value'}, not options; write one 'name: value' a line"
-        )
+        what = "list" if isinstance(values, list) else "single value"
+        raise OptionError(f"{file}: holds a {what}, not options; write one 'name: value' a line")
     return values
 
 

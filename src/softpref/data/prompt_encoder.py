@@ -52,9 +52,13 @@ class PromptEncoder:
     Attributes:
         terminators: ids that can end a response: eos, and what the chat template writes after an assistant's turn.
         markers: the text of every special token, by id: what only the tokenizer or a template writes.
+
+    Raises InputError for a tokenizer without an eos token.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        if tokenizer.eos_token_id is None:
+            raise InputError("the tokenizer has no eos token, so no response could end; set tokenizer.eos_token")
         self.tokenizer = tokenizer
         self._eos = int(tokenizer.eos_token_id)
         self.terminators = frozenset({self._eos, *self._turn_end()})

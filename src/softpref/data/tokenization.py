@@ -113,28 +113,20 @@ def tokenize_pairs(
         InputError: the tokenizer has no end-of-sequence token, or no row is left.
     """
     options = options or TokenOptions()
-    if tokenizer.eos_token_id is None:
-        raise InputError(f"{name}: the tokenizer has no eos token, so no response could end; set tokenizer.eos_token")
-    encoder = PromptEncoder(tokenizer)
-    out, faults = TokenizedPairs([]), []
-    for pair in pairs:
-        try:
-            tokens = _tokenize(pair, encoder, with_rejected)
-        except SideError as error:
-            if isinstance(error, BoundaryError) and options.boundary == "drop":
-                out.counts.boundary += 1
-            else:
-                faults.append(Fault(pair.row, error.side, error.problem, error.mend))
-            continue
-        fitted = _fit(tokens, options, out.counts)
-        if fitted is not None:
-            out.rows.append(fitted)
+    try:
+        encoder = PromptEncoder(tokenizer)
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from None
+    counts = TokenCounts()
+    found = [_row(pair, encoder, options, counts, with_rejected) for pair in pairs]
+    faults = [one for one in found if isinstance(one, Fault)]
     if faults:
         raise DataError(name, faults)
-    out.counts.kept = len(out.rows)
-    if not out.rows:
-        raise InputError(f"{name}: no row is left to train on ({_why_none(out.counts, options)})")
-    return out
+    rows = [one for one in found if isinstance(one, TokenizedPair)]
+    counts.kept = len(rows)
+    if not rows:
+        raise InputError(f"{name}: no row is left to train on ({_why_none(counts, options)})")
+    return TokenizedPairs(rows, counts)
 
 
 def _why_none(counts: TokenCounts, options: TokenOptions) -> str:
@@ -142,6 +134,23 @@ def _why_none(counts: TokenCounts, options: TokenOptions) -> str:
         f"{counts.too_long} longer than max_length={options.max_length}, "
         f"{counts.boundary} whose prompt is no token prefix, {counts.identical} whose sides are the same tokens"
     )
+
+
+def _row(
+    pair: PreferencePair | Completion,
+    encoder: PromptEncoder,
+    options: TokenOptions,
+    counts: TokenCounts,
+    with_rejected: bool,
+) -> TokenizedPair | Fault | None:
+    """The tokens of a pair, what is wrong with it, or None where it is dropped and counted."""
+    try:
+        return _fit(_tokenize(pair, encoder, with_rejected), options, counts)
+    except SideError as error:
+        if isinstance(error, BoundaryError) and options.boundary == "drop":
+            counts.boundary += 1
+            return None
+        return Fault(pair.row, error.side, error.problem, error.mend)
 
 
 def _tokenize(pair: PreferencePair | Completion, encoder: PromptEncoder, with_rejected: bool) -> TokenizedPair:

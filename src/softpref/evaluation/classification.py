@@ -8,7 +8,6 @@ always the better one, so there is one class only, and neither an AUC nor a cali
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -22,6 +21,7 @@ from softpref.core.statistics import Estimate, auc, tie_aware_accuracy
 from softpref.data.pairs import PreferencePair, swap_sides
 from softpref.data.tokenization import TokenOptions, tokenize_pairs
 from softpref.errors import InputError
+from softpref.run_folder import RUN_FILE, read_json
 from softpref.scoring.models import load_model, load_tokenizer
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -80,10 +80,10 @@ def implicit_margins(model: str, reference: str, pairs: Sequence[PreferencePair]
 
 def beta_of(run: str | Path) -> float:
     """The beta that a run folder was trained with: β·h is the log-odds of its implicit reward."""
-    file = Path(run) / "run.json"
-    if not file.is_file():
-        raise InputError(f"{run}: is no run folder (run.json is missing), so its beta is not known")
-    beta = json.loads(file.read_text(encoding="utf-8"))["method"]["arguments"].get("beta")
+    record = read_json(Path(run) / RUN_FILE)
+    if record is None:
+        raise InputError(f"{run}: is no run folder ({RUN_FILE} is missing), so its beta is not known")
+    beta = record["method"]["arguments"].get("beta")
     if beta is None:
         raise InputError(f"{run}: its loss has no beta, so its margins are not log-odds")
     return float(beta)

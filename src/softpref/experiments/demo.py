@@ -53,6 +53,7 @@ class DemoSettings:
     checkpoints: int = 5
     samples: int = 4
     best_of: int = 4
+    held_out: float = 0.2
 
 
 # The longest best plan has 48 tokens.
@@ -94,7 +95,7 @@ class Demo:
         self.data = self.folder / "data"
         self.judge = plan_world_judge(self.settings.seed)
         rng = np.random.default_rng([self.settings.seed, 0])
-        self.splits = plan_world.split(plan_world.tasks(), rng)
+        self.splits = plan_world.split(plan_world.tasks(), rng, self.settings.held_out)
         self.test = self.splits.test
         self.greedy = Sampling(max_new_tokens=MAX_NEW_TOKENS, batch_size=256)
         self.sampled = Sampling(

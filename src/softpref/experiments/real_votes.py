@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import sys
 import time
 from collections import defaultdict
@@ -45,6 +46,7 @@ from softpref.evaluation.classification import (
     side_logps,
 )
 from softpref.experiments.small_model import bpe_tokenizer, save, small_llama
+from softpref.run_folder import RUN_FILE, read_json
 from softpref.training.recipe import TrainRecipe
 
 DATA_FILE, DATA_VARIABLE = "ukpconvarg1.jsonl", "SOFTPREF_DATA"
@@ -302,7 +304,10 @@ class Study:
     def _train(self, recipe: TrainRecipe) -> None:
         from softpref.training.run import train
 
-        recipe.seed, recipe.max_length, recipe.resume = self.settings.seed, None, Path(recipe.output_dir).is_dir()
+        folder = Path(recipe.output_dir)
+        if _has_ended(folder):  # its weights went after it was scored, and now its margins are gone too
+            shutil.rmtree(folder)
+        recipe.seed, recipe.max_length, recipe.resume = self.settings.seed, None, folder.is_dir()
         try:
             train(recipe, on_log=lambda _: None)
         except InterruptedRunError:
@@ -346,7 +351,7 @@ class Study:
             settings["debates left out in turn"] = Setting(left_out, self._scores, self._debate_bootstrap(left_out))
         found = {
             "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-            "seconds": sum(map(self._fold_seconds, self.folds)),
+            "seconds": sum(self._result(fold, m)["seconds"] for fold in self.folds for m in self.settings.methods),
             "settings": asdict(self.settings),
             "figures": {name: setting.figures(self.settings.methods) for name, setting in settings.items()},
         }
@@ -354,11 +359,6 @@ class Study:
         with atomic_write(self.folder / "results.md") as file:
             file.write(as_markdown(found))
         return found
-
-    def _fold_seconds(self, fold: Fold) -> float:
-        """Training and scoring, whenever it was done."""
-        methods = (float(self._result(fold, method)["seconds"]) for method in self.settings.methods)
-        return (_seconds(self.path(fold) / "sft") or 0.0) + sum(methods)
 
     def _argument_bootstrap(self, fold: Fold) -> Bootstrap:
         first, second = zip(*(arguments_of(pair) for pair in fold.test), strict=True)
@@ -392,14 +392,11 @@ LONGER, CONSTANT = "the longer one wins", "always ½"
 
 def _is_finished(run: Path) -> bool:
     """Whether the run went to its end and its weights are still there."""
-    return _seconds(run) is not None and any(run.glob("*.safetensors"))
+    return _has_ended(run) and any(run.glob("*.safetensors"))
 
 
-def _seconds(run: Path) -> float | None:
-    """How long a finished run trained; None for one that did not finish."""
-    file = run / "run.json"
-    record = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    return float(record["finished"]["seconds"]) if "finished" in record else None
+def _has_ended(run: Path) -> bool:
+    return "finished" in (read_json(run / RUN_FILE) or {})
 
 
 def _shares(pairs: Sequence[PreferencePair]) -> Floats:
@@ -481,7 +478,7 @@ def _brier_difference(a: Floats, b: Floats, share: Floats) -> float:
 
 def as_markdown(found: Mapping[str, Any]) -> str:
     """The tables of ``results.json``, with the command that made them."""
-    parts = [f"`{found['command']}`: {found['seconds'] / 60:.0f} min of training and scoring.\n"]
+    parts = [f"`{found['command']}`: {found['seconds'] / 60:.0f} min of preference training and scoring.\n"]
     for name, figures in found["figures"].items():
         n = figures["pairs"]["test"]
         some = next(iter(figures["rows"].values()))["auc"]

@@ -136,7 +136,7 @@ class LocalJudge:
 
     def _from_logps(self, rows: Sequence[_Row], logps: Tensor) -> Iterator[Answer]:
         by_spelling = {
-            spelling: logps[:, ids].double().logsumexp(1).tolist() for spelling, ids in self._spellings.items()
+            spelling: logps[:, ids].cpu().double().logsumexp(1).tolist() for spelling, ids in self._spellings.items()
         }
         top = logps.topk(min(KEPT_TOKENS, logps.shape[1]))
         top_ids, top_logps = top.indices.tolist(), top.values.tolist()
@@ -185,7 +185,7 @@ def read_spellings(record: dict[str, Any], prompt: JudgePrompt, floor: float) ->
         for spellings in (prompt.first, prompt.second)
     )
     mass = min(1.0, math.exp(first) + math.exp(second))
-    if mass < floor:
+    if mass == 0 or mass < floor:
         said = record["top"][0][0]
         return Reading(
             mass=mass,

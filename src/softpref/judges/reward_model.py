@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import logging
 import math
@@ -123,7 +122,7 @@ class RewardModelJudge:
             for name, column in columns.items()
         }
         with torch.inference_mode():
-            scores: list[float] = self.model(**padded).logits.double().squeeze(1).tolist()
+            scores: list[float] = self.model(**padded).logits.cpu().double().squeeze(1).tolist()
         return scores
 
     @property
@@ -155,12 +154,7 @@ class RewardModelJudge:
             raise InputError(f"the data are messages, but {self.name} has no chat template: give text")
         if tokenizer.sep_token_id is not None:
             encoded = tokenizer(prompt, response)
-            taken = inspect.signature(self.model.forward).parameters
-            return {
-                name: list(encoded[name])
-                for name in ("input_ids", "token_type_ids")
-                if {name} <= encoded.keys() & taken
-            }
+            return {name: list(values) for name, values in encoded.items() if name != "attention_mask"}
         ids = list(tokenizer(prompt + response)["input_ids"])
         return {"input_ids": ids if ids and ids[-1] == tokenizer.eos_token_id else [*ids, tokenizer.eos_token_id]}
 

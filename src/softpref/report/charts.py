@@ -27,6 +27,8 @@ Colours: TypeAlias = Mapping[str, str]
 INK = "#767676"
 # In inches: narrow, so that text in a figure can be read on a phone too.
 WIDTH, HEIGHT = 4.6, 2.8
+# Names that a legend inside the axes may hold.
+FEW = 5
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none", "svg.hashsalt": "softpref", "font.size": 9, "axes.spines.top": False,
     "axes.spines.right": False, "axes.edgecolor": INK, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK,
@@ -78,7 +80,7 @@ def curves(
         axes.set_ylabel(y)
         _legend(axes, lines)
 
-    return svg(draw, title)
+    return svg(draw, title, _size([name for name, points in series.items() if points]))
 
 
 def forest(
@@ -116,7 +118,7 @@ def frontier(
         axes.set_ylabel(reward)
         _legend(axes, lines)
 
-    return svg(draw, title)
+    return svg(draw, title, _size(list(series)))
 
 
 def colours_of(names: Sequence[str]) -> Colours:
@@ -129,11 +131,27 @@ def _dashes(name: str, colours: Colours) -> str:
 
 
 def _legend(axes: Axes, lines: Mapping[str, Line2D]) -> None:
-    """Names are set afterwards: matplotlib leaves labels out that begin with ``_``."""
+    """Inside for few names, below for many. Set afterwards: matplotlib leaves labels out that begin with ``_``."""
     places = [str(place) for place in range(len(lines))]
-    legend = axes.legend(list(lines.values()), places, frameon=False, fontsize=8, labelcolor=INK)
+    style: dict[str, Any] = {"frameon": False, "fontsize": 8, "labelcolor": INK}
+    if len(lines) <= FEW:
+        legend = axes.legend(list(lines.values()), places, **style)
+    else:
+        columns = _legend_columns(list(lines))
+        legend = axes.figure.legend(list(lines.values()), places, loc="outside lower center", ncols=columns, **style)
     for text, name in zip(legend.get_texts(), lines, strict=True):
         text.set_text(name)
+
+
+def _legend_columns(names: Sequence[str]) -> int:
+    """As many as fit: a line of the legend holds about 66 letters, and an entry 6 beside its name."""
+    return max(1, min(4, 66 // (max(map(len, names)) + 6)))
+
+
+def _size(names: Sequence[str]) -> tuple[float, float]:
+    """Room below for the names that do not stand in the axes."""
+    rows = 0 if len(names) <= FEW else -(-len(names) // _legend_columns(names))
+    return WIDTH, HEIGHT + 0.17 * rows
 
 
 def _number(value: float | None) -> float:
