@@ -17,6 +17,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 ROOMS = [
     {"errors"},
     {"core"},
+    {"run_folder"},
     {"data"},
     {"judges", "scoring", "generation"},
     {"training", "evaluation"},

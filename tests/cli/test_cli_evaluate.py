@@ -51,7 +51,7 @@ def test_other_settings_into_the_same_folder_are_refused(place, capsys):
     [
         ({"responses": 2}, "needs a temperature above 0"),
         ({"data": "absent.jsonl"}, "absent.jsonl: no such file"),
-        ({"model": "/nowhere"}, "'/nowhere' cannot be loaded"),
+        ({"model": "/nowhere"}, "'/nowhere': no such folder"),
         ({"max_new_tokens": "many"}, "max_new_tokens"),
     ],
 )

@@ -80,7 +80,7 @@ def test_a_run_leaves_what_makes_it_repeatable(finished, place):
     }  # fmt: skip
     assert run["finished"]["steps"] == 6
     assert run["step_0_difference"] == 0.0
-    assert run["data"]["tokens"] == {"kept": 16, "cut": 0, "too_long": 0, "boundary": 0}
+    assert run["data"]["tokens"] == {"kept": 16, "cut": 0, "too_long": 0, "boundary": 0, "identical": 0}
     assert run["data"]["reading"]["ties"] == 1
     assert sum(run["data"]["labels"]["histogram"]) == 16
     assert len(run["reference"]) == len(run["data"]["fingerprint"]) == 64
@@ -221,7 +221,7 @@ def test_a_finished_run_without_checkpoints_is_not_written_over(without_checkpoi
     ("arguments", "message"),
     [
         (["--data", "absent.jsonl"], "absent.jsonl: no such file"),
-        (["--model", "/nowhere"], "'/nowhere' cannot be loaded"),
+        (["--model", "/nowhere"], "'/nowhere': no such folder"),
         (["--loss_type", "gdop"], "did you mean 'gdpo'?"),
         (["--loss_type", "gdpo", "--label_treatment", "conservative"], "gdpo"),
         (["--loss_args.gamma", "1"], "dpo has no argument 'gamma'"),
