@@ -177,7 +177,7 @@ def show_tokens(rows: Sequence[PreferencePair | Completion], options: InspectOpt
     if not wanted or options.model is None:
         raise OptionError(f"{options.data} has no pair in row {options.row}")
     pairs = isinstance(wanted[0], PreferencePair)
-    tokenizer, limits = load_tokenizer(options.model), TokenOptions(options.max_length)
+    tokenizer, limits = load_tokenizer(options.model), TokenOptions(options.max_length, identical="keep")
     [tokens] = tokenize_pairs(wanted, tokenizer, limits, name=options.data, with_rejected=pairs)
     label = "" if tokens.soft_label is None else f", p = {tokens.soft_label:.3f}"
     what = "[green]chosen[/green] and [red]rejected[/red], each" if pairs else "[green]completion[/green],"

@@ -48,7 +48,9 @@ def side_logps(model: str, pairs: Sequence[PreferencePair]) -> Floats:
 
     from softpref.scoring.plain import pair_logps
 
-    tokens = tokenize_pairs(pairs, load_tokenizer(model), TokenOptions(max_length=None), name="pairs to score")
+    tokens = tokenize_pairs(
+        pairs, load_tokenizer(model), TokenOptions(max_length=None, identical="keep"), name="pairs to score"
+    )
     scorer = load_model(model).eval()
     if torch.accelerator.is_available():
         scorer = scorer.to(torch.accelerator.current_accelerator())

@@ -121,7 +121,8 @@ def _one_batch(
     found = []
     for row, tokens in enumerate(out[:, longest:].tolist()):
         kept, finished = _until_terminator(tokens, ends)
-        text = tokenizer.decode(kept, skip_special_tokens=True).strip()
+        # by id: a template's end of turn is not always a special token of the tokenizer
+        text = tokenizer.decode(kept[:-1] if finished else kept, skip_special_tokens=True).strip()
         found.append(Response(places[row // sampling.samples], row % sampling.samples, text, kept, finished))
     return found
 
