@@ -1,11 +1,13 @@
 """Everything softpref raises on purpose.
 
 SoftprefError
-├── InputError          the user's data or options are wrong; the command line exits 2
-│   ├── DataError       faults in rows: file, row, field, mend
-│   ├── OptionError     an option, a key of a recipe or an argument
-│   └── ReferenceMismatchError   the reference model is not the one that a run or a checkpoint was made with
-└── NonFiniteError      a loss or a log-prob is nan or inf; the rows are named
+├── InputError                       the user's data or options are wrong; the command line exits 2
+│   ├── DataError                    faults in rows: file, row, field, mend
+│   ├── SideError                    one side of a row that cannot be tokenised (data/prompt_encoder.py)
+│   ├── OptionError                  an option, a key of a recipe or an argument
+│   └── ReferenceMismatchError       the reference model is not the one that a run or a checkpoint was made with
+├── InterruptedRunError              stopped by the user, or at a budget, after what was done was saved; exits 130
+└── NonFiniteError                   a loss or a log-prob is nan or inf; the rows are named
 """
 
 from __future__ import annotations
