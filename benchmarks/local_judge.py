@@ -149,7 +149,7 @@ def table(seconds: dict[str, list[float]], values: dict[str, Values], questions:
     medians = {name: statistics.median(times) for name, times in seconds.items()}
     single, batched, _, fast = medians
     lines = [
-        "| | processor seconds (median; least – most) | questions/s | × one at a time | × same batch size | largest difference (nats) |",
+        "| | CPU seconds (median; least – most) | questions/s | × one at a time | × same batch size | largest difference, nats |",
         "|---|---|---|---|---|---|",
     ]
     for name, median in medians.items():
