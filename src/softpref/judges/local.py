@@ -255,8 +255,9 @@ class NextToken:
     """Log-softmax of a model's next token, in batches; for pairs of rows, what they begin with is computed once.
 
     What a model can do is not asked of its kind but of its numbers, on the ``watched`` tokens: the first batch with padding
-    against its shortest row alone, and every batch of pairs that is longer than any before against the plain way. Where
-    they differ, rows are computed one by one, or the plain way is taken, from then on; a warning says so.
+    against its shortest row alone, and of every batch of pairs that is longer than any before the longest and the shortest
+    pair against the plain way. Where they differ, rows are computed one by one, or the plain way is taken, from then on; a
+    warning says so.
     """
 
     def __init__(self, model: PreTrainedModel, watched: Ids) -> None:
@@ -288,25 +289,33 @@ class NextToken:
 
     def of_pairs(self, pairs: Sequence[tuple[Ids, Ids]]) -> Tensor:
         """(2B, V) in nats for B pairs of rows with at least their first token in common: pair by pair, as given."""
-        rows = [row for pair in pairs for row in pair]
-        longest = max(map(len, rows))
-        if self.shares and longest <= self._trusted_length:
-            return self._shared(pairs)
-        plain = self.of_rows(rows)
         if self.shares:
-            self._compare(pairs, plain)
-            self._trusted_length = longest
-        return plain
+            try:
+                shared = self._shared(pairs)
+            except (RuntimeError, TypeError, ValueError, AttributeError, IndexError, NotImplementedError) as error:
+                self._share_no_more(f"is not possible with its cache ({type(error).__name__}: {error})")
+            else:
+                if self._trusted(pairs, shared):
+                    return shared
+        return self.of_rows([row for pair in pairs for row in pair])
 
-    def _compare(self, pairs: Sequence[tuple[Ids, Ids]], plain: Tensor) -> None:
-        try:
-            gap = self._gap(self._shared(pairs), plain)
-            problem = "" if gap <= self._tolerance else f"changes its log-probs by {gap:.2g} nats"
-        except (RuntimeError, TypeError, ValueError, AttributeError, IndexError, NotImplementedError) as error:
-            problem = f"is not possible with its cache ({type(error).__name__}: {error})"
-        if problem:
-            self.shares = False
-            self._warn(f"computing once what two questions share {problem}; the plain way is taken")
+    def _trusted(self, pairs: Sequence[tuple[Ids, Ids]], shared: Tensor) -> bool:
+        """Compare the longest and the shortest pair with the plain way, unless a batch as long has been compared before."""
+        lengths = [max(map(len, pair)) for pair in pairs]
+        if max(lengths) <= self._trusted_length:
+            return True
+        places = sorted({lengths.index(max(lengths)), lengths.index(min(lengths))})
+        plain = self.of_rows([row for place in places for row in pairs[place]])
+        gap = self._gap(shared[[2 * place + order for place in places for order in (0, 1)]], plain)
+        if not gap <= self._tolerance:  # nan is no agreement
+            self._share_no_more(f"changes its log-probs by {gap:.2g} nats")
+            return False
+        self._trusted_length = max(lengths)
+        return True
+
+    def _share_no_more(self, problem: str) -> None:
+        self.shares = False
+        self._warn(f"computing once what two questions share {problem}; the plain way is taken")
 
     @property
     def _tolerance(self) -> float:
