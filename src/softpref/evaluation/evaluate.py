@@ -94,6 +94,8 @@ def evaluate(
 
 def _names(model: str, against: str) -> tuple[str, str]:
     """Short names of two folders, with as much of the path as tells them apart."""
+    if Path(model) == Path(against):
+        return Path(model).name, Path(against).name
     parts = Path(model).parts, Path(against).parts
     for depth in range(1, max(map(len, parts)) + 1):
         short = ["/".join(part[-depth:]) for part in parts]
