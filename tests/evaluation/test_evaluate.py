@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+import softpref.evaluation.evaluate as stage
 from softpref.data.formats import write_rows
 from softpref.data.pairs import text_of
 from softpref.errors import DataError, InputError, OptionError
@@ -278,3 +279,15 @@ def test_a_model_that_is_not_there(folders, data, tmp_path):
 def test_no_evaluation_is_none(tmp_path):
     assert read_json(tmp_path / EVALUATION_FILE) is None
     assert EVALUATION_FILE == "evaluation.json"
+
+
+@pytest.mark.parametrize(
+    ("model", "against", "names"),
+    [
+        ("runs/gdpo", "runs/sft", ("gdpo", "sft")),
+        ("a/checkpoint-75", "b/checkpoint-75", ("a/checkpoint-75", "b/checkpoint-75")),
+        ("runs/sft", "runs/sft", ("sft", "sft")),
+    ],
+)
+def test_two_sides_have_short_names_that_tell_them_apart(model, against, names):
+    assert stage._names(model, against) == names

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -88,14 +88,14 @@ class Endpoint:
 
     async def _send(
         self, client: AsyncOpenAI, asked: str | list[Message], wanted: Mapping[str, Any]
-    ) -> tuple[Sequence[Any], tuple[int, int]]:
+    ) -> tuple[list[dict[str, Any]], tuple[int, int]]:
         import openai
 
+        path, question = ("/chat/completions", "messages") if self.api == "chat" else ("/completions", "prompt")
+        body = {"model": self.model, question: asked, **wanted}
         try:
-            if self.api == "chat":
-                reply: Any = await client.chat.completions.create(model=self.model, messages=asked, **wanted)  # type: ignore[arg-type]
-            else:
-                reply = await client.completions.create(model=self.model, prompt=asked, **wanted)  # type: ignore[arg-type]
+            # plain values in and out: building the client's typed models takes longer than the rest of a call
+            reply: Any = await client.post(path, body=body, cast_to=object)
         except openai.RateLimitError as error:
             raise RetryableError("rate limit", _retry_after(error)) from error
         except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
@@ -133,36 +133,39 @@ async def probe(endpoint: Endpoint, asked: str | list[Message]) -> tuple[Capabil
     raise InputError(f"{endpoint.base_url} refuses model {endpoint.model!r}, api {endpoint.api!r}: {reason}")
 
 
-def _choices(reply: Any) -> Sequence[Any]:
+def _choices(reply: Any) -> list[dict[str, Any]]:
     # a proxy's error page comes as a str with HTTP 200
-    choices = getattr(reply, "choices", None)
-    if not isinstance(choices, list) or not choices:
+    choices = reply.get("choices") if isinstance(reply, dict) else None
+    if not isinstance(choices, list) or not choices or not all(isinstance(choice, dict) for choice in choices):
         raise RetryableError("the reply is no completion")
     return choices
 
 
-def _tokens(reply: Any) -> tuple[int, int]:
-    usage = getattr(reply, "usage", None)
-    return int(getattr(usage, "prompt_tokens", 0) or 0), int(getattr(usage, "completion_tokens", 0) or 0)
+def _tokens(reply: Mapping[str, Any]) -> tuple[int, int]:
+    usage = reply.get("usage") or {}
+    return int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
 
 
-def _text(choice: Any, api: str) -> str:
-    text = choice.message.content if api == "chat" and choice.message is not None else getattr(choice, "text", "")
-    return text or ""
+def _text(choice: Mapping[str, Any], api: str) -> str:
+    text = (choice.get("message") or {}).get("content") if api == "chat" else choice.get("text")
+    return str(text or "")
 
 
-def _logprob_record(choice: Any, api: str) -> dict[str, Any]:
-    logprobs = getattr(choice, "logprobs", None)
+def _logprob_record(choice: Mapping[str, Any], api: str) -> dict[str, Any]:
+    logprobs = choice.get("logprobs") or {}
     sampled: list[str] = []
     positions: list[dict[str, float]] = []
-    if api == "chat":
-        for position in getattr(logprobs, "content", None) or []:
-            sampled.append(position.token)
-            listed = [*(position.top_logprobs or []), position]
-            positions.append(_merged((one.token, one.logprob) for one in listed))
-    else:
-        sampled = list(getattr(logprobs, "tokens", None) or [])
-        positions = [_merged(top.items()) for top in getattr(logprobs, "top_logprobs", None) or [] if top]
+    try:
+        if api == "chat":
+            for position in logprobs.get("content") or []:
+                sampled.append(position["token"])
+                listed = [*(position.get("top_logprobs") or []), position]
+                positions.append(_merged((one["token"], one["logprob"]) for one in listed))
+        else:
+            sampled = list(logprobs.get("tokens") or [])
+            positions = [_merged(top.items()) for top in logprobs.get("top_logprobs") or [] if top]
+    except (AttributeError, KeyError, TypeError) as error:
+        raise RetryableError("the reply's log-probs are not as an OpenAI-compatible endpoint gives them") from error
     return {"text": _text(choice, api), "sampled": sampled, "positions": positions}
 
 
