@@ -39,8 +39,7 @@ class HostileServer:
             def log_message(self, *_):
                 pass
 
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.http.daemon_threads = True
+        self.http = PatientServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.http.server_address[1]}/v1"
         threading.Thread(target=self.http.serve_forever, daemon=True).start()
 
@@ -88,6 +87,13 @@ class HostileServer:
             return send(handler, 200, b"<html>Bad gateway</html>", {"content-type": "text/html"})
         reply = completion(body, asked, fault, self.logprobs)
         return send(handler, 200, json.dumps(reply).encode())
+
+
+class PatientServer(ThreadingHTTPServer):
+    """The library's default keeps five connections waiting and resets the sixth: a fault that nobody planned."""
+
+    daemon_threads = True
+    request_queue_size = 256
 
 
 def send(handler, status, content, headers=None):
