@@ -200,11 +200,8 @@ def _check_arguments(name: str, base: BaseLoss, beta: float | None, loss_args: M
 
 
 def _check_number(argument: str, value: Any, where: str = "") -> None:
-    # YAML reads 1e-1 as text: a number there needs its point, 1.0e-1
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise OptionError(
-            f"{argument} is {value!r}; it must be a finite number{where} (in YAML, 1e-1 is text: write 0.1)"
-        )
+        raise OptionError(f"{argument} is {value!r}; it must be a finite number{where}")
 
 
 @cache

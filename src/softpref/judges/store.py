@@ -129,10 +129,6 @@ class JudgementStore:
         """Give back this run's claims: what it took and did not ask, others may."""
         self._db.execute("DELETE FROM claims WHERE owner = ?", (self._owner,))
 
-    def count_failures(self, judge: str) -> int:
-        """How many questions to this judge have failed, over all runs."""
-        return int(self._db.execute("SELECT COUNT(*) FROM failures WHERE judge = ?", (judge,)).fetchone()[0])
-
     def judges(self) -> dict[str, int]:
         """How many answers each judge identity has in this file."""
         return dict(self._db.execute("SELECT judge, COUNT(*) FROM answers GROUP BY judge"))

@@ -75,7 +75,8 @@ class RunningMeans:
             means.update(
                 {f"{name}_per_second": n * accelerator.num_processes / seconds for name, n in self._counts.items()}
             )
-        self.__init__()  # type: ignore[misc]
+        for kept in (self._sums, self._weights, self._counts):
+            kept.clear()
         return means
 
 
