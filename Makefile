@@ -3,14 +3,16 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+SERVER := .judge-server
 
-.PHONY: demo real test lint clean
+.PHONY: demo real test test-server lint clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo   the whole way on a small generated world; ends with the path of the report"
 	@echo "make real   the same losses on real votes (SOFTPREF_DATA names the folder with the data)"
 	@echo "make test   the whole test suite"
+	@echo "make test-server   labels from a real server (vLLM on the CPU, 2.3 GB in an environment of its own)"
 	@echo "make lint   ruff, mypy and the import order"
 
 $(INSTALLED): pyproject.toml constraints.txt
@@ -27,6 +29,16 @@ real: $(INSTALLED)
 test: $(INSTALLED)
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
+# --no-deps: the list is whole, and leaves out what judging text needs no more than a camera (torchvision, torchaudio, …)
+$(SERVER)/.installed: tests/judges/real_server.txt
+	rm -rf $(SERVER)
+	$(PYTHON) -m venv $(SERVER)
+	$(SERVER)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r $<
+	@touch $@
+
+test-server: $(INSTALLED) $(SERVER)/.installed
+	SOFTPREF_JUDGE_SERVER=$(CURDIR)/$(SERVER)/bin/python $(BIN)/python -m pytest tests/judges/test_real_server.py
+
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -34,4 +46,4 @@ lint: $(INSTALLED)
 	$(BIN)/python -m pytest -q tests/test_package.py
 
 clean:
-	rm -rf $(VENV) demo real
+	rm -rf $(VENV) $(SERVER) demo real
