@@ -33,8 +33,8 @@ def test_a_random_model_loses_against_the_best_plans(place, capsys):
     rates = result["win_rates"]
     assert (result["model"], result["against"], result["prompts"]) == ("model", "best", 6)
     assert rates["percentage"]["value"] < 0.1
-    assert f"percentage  {rates['percentage']['value']:.3f}" in out
-    assert f"coverage {rates['coverage']:.1%} ({rates['failed']} failed)" in out
+    assert f"percentage        {rates['percentage']['value']:.3f} [" in out
+    assert f"(coverage {rates['coverage']:.1%}, {rates['failed']} failed)" in out
     assert f"figures: {place / 'out'}/evaluation.json" in out
     assert len((place / "out" / "comparisons.jsonl").read_text(encoding="utf-8").splitlines()) == 6
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -15,9 +15,9 @@ class EvaluateOptions(JudgeOptions):
     """Generate responses, have a judge compare them in both orders, and report win rates with intervals.
 
     Attributes:
-        model: Folder or Hub name of the model to evaluate.
-        against: A column of the data that holds a response in every row, or the folder or Hub name of another model.
-        data: JSONL or CSV file with a prompt in every row.
+        model: Folder (model or PEFT adapter) or Hub name, or a .jsonl or .csv file with a prompt and a response per row.
+        against: The same, or a column of the data that holds a response in every row.
+        data: JSONL or CSV file with a prompt in every row; not needed where both sides are files of responses.
         output: Folder for responses, judgements and figures; run again, it goes on from what lies there.
         temperature: 0 is greedy.
         top_p: Probability mass to sample from.
@@ -29,8 +29,8 @@ class EvaluateOptions(JudgeOptions):
 
     model: str
     against: str
-    data: str
     output: str
+    data: str | None = None
     temperature: float = 0.0
     top_p: float = 1.0
     responses: int = 1
@@ -56,18 +56,77 @@ def run(argv: Sequence[str]) -> None:
     )
     judge = make_judge(JudgeOptions(**{f.name: getattr(options, f.name) for f in fields(JudgeOptions)}))
     result = evaluate(options.model, options.against, options.data, judge, options.output, sampling)
-    _show(result)
+    for line in lines(result):
+        say(line)
     say(f"figures: {options.output}/{EVALUATION_FILE}")
 
 
-def _show(result: dict[str, Any]) -> None:
-    rates, ours, theirs = result["win_rates"], result["lengths"]["model"], result["lengths"]["against"]
-    say(f"{result['model']} against {result['against']} on {result['prompts']} prompts, judged by {result['judge']}")
-    say(f"coverage {rates['coverage']:.1%} ({rates['failed']} failed), position bias {rates['position_bias']:+.3f}")
-    for name, what in (("percentage", "mean p"), ("binary", "p ≥ ½, a tie wins"), ("tie_aware", "a tie is half a win")):
-        rate = rates[name]
-        say(f"  {name:<11} {rate['value']:.3f}  95% interval {rate['low']:.3f} to {rate['high']:.3f}   ({what})")
-    say(f"  ties {rates['tie_rate']:.1%}; mean words {ours['mean_words']:.1f} against {theirs['mean_words']:.1f}")
-    if result["longer_wins"]:
-        longer = result["longer_wins"]
-        say(f"  the longer side wins {longer['value']:.3f} ({longer['low']:.3f} to {longer['high']:.3f})")
+RATES = {"percentage": "mean p", "binary": "p ≥ ½, a tie wins", "tie_aware": "a tie is half a win"}
+
+
+def lines(result: dict[str, Any]) -> Iterator[str]:
+    """What a person reads of ``evaluation.json``."""
+    rates, tests = result["win_rates"], result["tests"]
+    judged = f"{result['asked'] - rates['failed']} of {result['asked']} comparisons"
+    yield f"{result['model']} against {result['against']} on {result['prompts']} prompts, judged by {result['judge']}"
+    yield f"judged {judged} (coverage {rates['coverage']:.1%}, {rates['failed']} failed)"
+    yield from _left_out(result["left_out"])
+    yield "win rate                95% interval"
+    for name, what in RATES.items():
+        yield f"  {name:<17} {interval(rates[name])}   ({what})"
+    yield f"  {'equal length':<17} {interval(result['length_controlled'])}   (percentage, length difference taken out)"
+XX:<17} {interval(result['longer_wins'])}   (how often the longer of the two wins)"
+    yield from _extrapolated(result)
+    yield f"  ties {rates['tie_rate']:.1%}, position bias {rates['position_bias']:+.3f}"
+    wilcoxon, permutation = tests["wilcoxon"], tests["permutation"]
+    yield (
+        f"no better than ½? over {wilcoxon['n']} prompts: Wilcoxon p = {wilcoxon['p_value']:.2g}, "
+        f"permutation p = {permutation['p_value']:.2g}"
+    )
+    for side in ("model", "against"):
+        length, repeated = result["lengths"][side], result["repetition"][side]
+        cut = f", {length['unfinished']} unfinished" if length["unfinished"] is not None else ""
+        distinct = " ".join(_share(repeated[f"distinct_{n}"]) for n in (1, 2, 3))
+        yield (
+            f"  {result[side]}: {length['mean_words']:.1f} words on average{cut}; distinct 1-, 2-, 3-grams {distinct}, "
+            f"longest repeat {repeated['longest_repeat']:.1f} words"
+        )
+    for name, unit in (("reward", ""), ("kl", " nats per response, model from against")):
+        if name in result:
+            yield f"  {name} {interval(result[name])}{unit}"
+
+
+def interval(estimate: dict[str, float] | None) -> str:
+    """A figure and its interval; a dash where there is none."""
+    if estimate is None:
+        return f"{'–':<23}"
+    return f"{estimate['value']:.3f} [{estimate['low']:.3f}, {estimate['high']:.3f}]  "
+
+
+# Where one side is longer in more than this share of the pairs, a win rate at equal length is read off a line's end.
+ONE_SIDED = 0.9
+
+
+def _extrapolated(result: dict[str, Any]) -> Iterator[str]:
+    if result["length_controlled"] is None:
+        return
+    share = result["length_controlled"]["model_longer"]
+    if max(share, 1 - share) > ONE_SIDED:
+        longer = result["model" if share > 0.5 else "against"]
+        yield f"  {longer} is the longer in {max(share, 1 - share):.0%} of the pairs: the figure at equal length is extrapolated"
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
+
+
+def _left_out(counts: dict[str, int]) -> Iterator[str]:
+    what = {
+        "prompts_only_model": "prompts that only the model answers",
+        "prompts_only_against": "prompts that only the other side answers",
+        "prompts_neither": "prompts that neither answers",
+        "responses": "responses without a partner",
+    }
+    named = [f"{count} {what[name]}" for name, count in counts.items() if count]
+    if named:
+        yield f"left out: {', '.join(named)}"

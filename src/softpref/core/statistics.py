@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import rankdata
+from scipy.stats import permutation_test, rankdata, wilcoxon
 
 Floats = NDArray[np.float64]
 
@@ -70,10 +70,141 @@ def cluster_bootstrap(
         offsets = np.repeat(starts[drawn] - (np.cumsum(size) - size), size)
         chosen = order[offsets + np.arange(size.sum())]
         draws.append(float(statistic(*(a[chosen] for a in arrays))))
+    low, high = _percentiles(draws, level)
+    return Estimate(value, low, high, len(codes), len(sizes))
+
+
+def seed_and_cluster_bootstrap(
+    statistic: Callable[..., float],
+    *rows: ArrayLike,
+    seeds: ArrayLike,
+    clusters: ArrayLike,
+    resamples: int = 2000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Estimate:
+    """Percentile bootstrap over training seeds *and* prompts, where every seed's model has answered the same prompts.
+
+    Both are drawn, each on its own, and a row counts as often as its seed was drawn times its prompt was (the "pigeonhole
+    bootstrap" of Owen 2007: a row's own noise then counts up to three times, so the interval errs to the wide side there).
+    Of S seeds only S − 1 are drawn: drawing S would make the seeds' share of the variance too small by 1 − 1/S, which is
+    a half at S = 2 (Rao and Wu 1988). Few seeds stay few: see docs/evaluation.md for what the interval covers at 3 and 5.
+
+    Args:
+        rows: arrays (N, …) handed to ``statistic`` for the drawn rows, repeated as often as they were drawn.
+        seeds, clusters: (N,) the seed and the prompt of each row. With one seed this is ``cluster_bootstrap``.
+
+    Raises ValueError when there is no row, or when the lengths differ.
+    """
+    arrays = [np.asarray(row) for row in rows]
+    names, seed_codes = np.unique(np.asarray(seeds), return_inverse=True)
+    if len(names) < 2:
+        return cluster_bootstrap(statistic, *arrays, clusters=clusters, resamples=resamples, level=level, seed=seed)
+    prompts, codes = np.unique(np.asarray(clusters), return_inverse=True)
+    if any(len(array) != len(codes) for array in (*arrays, seed_codes)):
+        raise ValueError(
+            f"{len(codes)} clusters and {len(seed_codes)} seeds were named for {[len(a) for a in arrays]} rows"
+        )
+    rng = np.random.default_rng(seed)
+    seeds_drawn = rng.multinomial(len(names) - 1, np.full(len(names), 1 / len(names)), size=resamples)
+    prompts_drawn = rng.multinomial(len(prompts), np.full(len(prompts), 1 / len(prompts)), size=resamples)
+    draws = []
+    for of_seed, of_prompt in zip(seeds_drawn, prompts_drawn, strict=True):
+        chosen = np.repeat(np.arange(len(codes)), of_seed[seed_codes] * of_prompt[codes])
+        draws.append(float(statistic(*(a[chosen] for a in arrays))) if len(chosen) else float("nan"))
+    low, high = _percentiles(draws, level)
+    return Estimate(float(statistic(*arrays)), low, high, len(codes), len(prompts))
+
+
+def _percentiles(draws: list[float], level: float) -> tuple[float, float]:
+    """The middle ``level`` of the draws on which the statistic is defined; nan where there is none."""
     if np.all(np.isnan(draws)):
-        return Estimate(value, float("nan"), float("nan"), len(codes), len(sizes))
+        return float("nan"), float("nan")
     low, high = np.nanquantile(draws, [(1 - level) / 2, (1 + level) / 2])
-    return Estimate(value, float(low), float(high), len(codes), len(sizes))
+    return float(low), float(high)
+
+
+# --- paired tests ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class PairedTest:
+    """A two-sided test of differences against 0. ``n`` counts differences; ``zeros`` of them were exactly 0."""
+
+    p_value: float
+    n: int
+    zeros: int
+    statistic: float
+    draws: int | None = None
+
+    def as_dict(self) -> dict[str, float | int]:
+        """Plain numbers, for JSON. ``draws`` is there for the permutation test only."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+
+# 0.7 − ½ and 0.3 − ½ add up to 5e-17: a tie that must not be ranked.
+DECIMALS = 12
+
+
+def signed_rank_test(differences: ArrayLike) -> PairedTest:
+    """Wilcoxon's signed-rank test (SciPy; arXiv 2409.06691, §5) of (N,) independent paired differences.
+
+    Differences of 0 are left out, as Wilcoxon did. Exact up to 50 differences without ties among their sizes, by the normal
+    approximation otherwise. Where all are 0, p is 1.
+
+    Raises ValueError when there is no difference.
+    """
+    d, zeros = _differences(differences)
+    if zeros == len(d):
+        return PairedTest(1.0, len(d), zeros, 0.0)
+    found = wilcoxon(d)
+    return PairedTest(float(found.pvalue), len(d), zeros, float(found.statistic))
+
+
+def sign_flip_test(differences: ArrayLike, draws: int = 9999, seed: int = 0) -> PairedTest:
+    """Paired permutation test (SciPy) of the mean of (N,) differences: under the null every sign is as likely as its other.
+
+    All 2^N signs where there are no more than ``draws``, else that many at random, the observed one counted among them
+    (Phipson and Smyth 2010), so p is never 0. Where all differences are 0, or there is only one, p is 1.
+
+    Raises ValueError when there is no difference.
+    """
+    d, zeros = _differences(differences)
+    if zeros == len(d) or len(d) == 1:
+        return PairedTest(1.0, len(d), zeros, float(d.mean()), draws)
+    found = permutation_test(
+        (d,), _mean, permutation_type="samples", vectorized=True, n_resamples=draws, batch=512,
+        rng=np.random.default_rng(seed),
+    )  # fmt: skip
+    return PairedTest(float(found.pvalue), len(d), zeros, float(found.statistic), len(found.null_distribution))
+
+
+def _mean(values: Floats, axis: int) -> Floats:
+    mean: Floats = values.mean(axis=axis)
+    return mean
+
+
+def _differences(values: ArrayLike) -> tuple[Floats, int]:
+    d: Floats = np.asarray(values, dtype=np.float64).round(DECIMALS)
+    if len(d) == 0:
+        raise ValueError("no differences to test")
+    return d, int((d == 0).sum())
+
+
+def holm(p_values: ArrayLike) -> Floats:
+    """Holm's (1979) step-down correction of M p-values, (M,): rejecting where it is below α keeps all errors below α.
+
+    In rising order the i-th is multiplied by M − i + 1, never falls below the one before it, and stops at 1.
+    """
+    p = np.asarray(p_values, dtype=np.float64)
+    order = np.argsort(p, kind="stable")
+    stepped = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)), 1.0)
+    corrected = np.empty_like(stepped)
+    corrected[order] = stepped
+    return corrected
+
+
+# --- accuracies -----------------------------------------------------------------------------------------------------------
 
 
 def tie_aware_accuracy(score: ArrayLike, soft_label: ArrayLike) -> float:

@@ -13,7 +13,7 @@ from softpref.data.files import write_json
 from softpref.data.pairs import Text
 from softpref.errors import InputError, OptionError
 from softpref.generation.sampling import Response, Sampling
-from softpref.run_folder import read_lines
+from softpref.run_folder import read_json, read_lines
 
 
 def generated(
@@ -38,10 +38,13 @@ def generated(
     return [done[i, k] for i in range(len(prompts)) for k in range(sampling.samples)]
 
 
+ADAPTER_FILE = "adapter_config.json"
+
 # What decides a model's responses. Training writes other files into the same folder.
 _DECIDING = (
     "*.safetensors",
     "config.json",
+    ADAPTER_FILE,
     "generation_config.json",
     "tokenizer*",
     "*.jinja",
@@ -50,9 +53,11 @@ _DECIDING = (
 
 
 def _stamp(model: str) -> str:
-    """A model folder as it is now: names, sizes and times of what decides its responses."""
+    """A model folder as it is now: names, sizes and times of what decides its responses; of an adapter's base too."""
     files = sorted({file for pattern in _DECIDING for file in Path(model).glob(pattern)})
-    return _digest([(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files])
+    stamps: list[Any] = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    base = (read_json(Path(model) / ADAPTER_FILE) or {}).get("base_model_name_or_path")
+    return _digest([*stamps, _stamp(base)] if base else stamps)
 
 
 def _digest(value: Any) -> str:

@@ -21,7 +21,8 @@ from softpref.core.statistics import Estimate, cluster_bootstrap, tie_aware_accu
 from softpref.data.files import atomic_write, write_json
 from softpref.data.formats import read_pairs, write_rows
 from softpref.errors import OptionError
-from softpref.evaluation.evaluate import Reward, Side, compare, evaluate
+from softpref.evaluation.comparison import Side, compare
+from softpref.evaluation.evaluate import Reward, evaluate
 from softpref.evaluation.over_optimisation import reward_at_kl, sample_log_ratios
 from softpref.evaluation.responses import generated
 from softpref.experiments import plan_world

@@ -1,0 +1,156 @@
+"""Two aligned lists of responses before a judge, both orders, and every figure that follows from its answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from softpref.data.formats import write_rows
+from softpref.data.pairs import Text, text_of
+from softpref.errors import OptionError
+from softpref.evaluation.length_control import length_controlled_win_rate
+from softpref.evaluation.repetition import repetition
+from softpref.evaluation.win_rates import judged_places, paired_tests, resampling, win_rates
+from softpref.judges.base import Comparison, Judge
+from softpref.judges.both_orders import Judgement, judge_comparisons
+from softpref.judges.store import JudgementStore
+from softpref.run_folder import COMPARISONS_FILE
+
+STORE_FILE = "judgements.sqlite"
+
+# A logistic regression for every draw takes its time.
+LENGTH_RESAMPLES = 500
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side of a comparison: a name and its response to each prompt, as many as there are samples."""
+
+    name: str
+    responses: Sequence[Text]
+    unfinished: int | None = None
+
+
+@dataclass(frozen=True)
+class Judged:
+    """N comparisons and what the judge made of them. ``seeds`` names the training seed of each where several were run."""
+
+    comparisons: Sequence[Comparison]
+    judgements: Sequence[Judgement]
+    seeds: Sequence[str] | None = None
+
+    @property
+    def clusters(self) -> list[str]:
+        """The prompt of each comparison: what the bootstrap draws."""
+        return [text_of(comparison.prompt) for comparison in self.comparisons]
+
+
+def compare(ours: Side, theirs: Side, prompts: Sequence[Text], judge: Judge, output: Path) -> dict[str, Any]:
+    """Judge both sides on every prompt, both orders, and put the figures together. Writes ``comparisons.jsonl``."""
+    with JudgementStore(output / STORE_FILE) as store:
+        judged = judge_sides(ours, theirs, prompts, judge, store)
+    write_rows(output / COMPARISONS_FILE, comparison_rows(judged))
+    return {
+        "model": ours.name,
+        "against": theirs.name,
+        "judge": judge.identity,
+        **figures(judged),
+        "lengths": {"model": lengths(ours), "against": lengths(theirs)},
+        "repetition": {"model": repetition_of(ours), "against": repetition_of(theirs)},
+    }
+
+
+def judge_sides(ours: Side, theirs: Side, prompts: Sequence[Text], judge: Judge, store: JudgementStore) -> Judged:
+    """Both orders of every pair of responses, asked or taken from the store. Raises OptionError for unequal numbers."""
+    if not len(ours.responses) == len(theirs.responses) == len(prompts):
+        raise OptionError(
+            f"{ours.name} and {theirs.name} have not the same number of responses: compare like with like"
+        )
+    comparisons = [
+        Comparison(str(i), prompt, _alike(prompt, a), _alike(prompt, b))
+        for i, (prompt, a, b) in enumerate(zip(prompts, ours.responses, theirs.responses, strict=True))
+    ]
+    return Judged(comparisons, judge_comparisons(judge, comparisons, store))
+
+
+def figures(judged: Judged) -> dict[str, Any]:
+    """Win rates, tests and what length has to do with them. Raises InputError when nothing was judged."""
+    clusters = judged.clusters
+    return {
+        "prompts": len(set(clusters)),
+        "asked": len(judged.comparisons),
+        "win_rates": win_rates(judged.judgements, clusters, seeds=judged.seeds).as_dict(),
+        "tests": {name: test.as_dict() for name, test in paired_tests(judged.judgements, clusters).items()},
+        **_length_figures(judged),
+    }
+
+
+def comparison_rows(judged: Judged) -> list[dict[str, Any]]:
+    """The rows of ``comparisons.jsonl``."""
+    rows = [_row(*both) for both in zip(judged.comparisons, judged.judgements, strict=True)]
+    return rows if judged.seeds is None else [{**r, "seed": s} for r, s in zip(rows, judged.seeds, strict=True)]
+
+
+def lengths(side: Side) -> dict[str, float | int | None]:
+    """Mean and median words, and how many responses did not come to their end."""
+    words = [_words(response) for response in side.responses]
+    return {"mean_words": float(np.mean(words)), "median_words": float(np.median(words)), "unfinished": side.unfinished}
+
+
+def repetition_of(side: Side) -> dict[str, Any]:
+    """How much a side's responses repeat themselves."""
+    return repetition([text_of(response) for response in side.responses])
+
+
+def _words(text: Text) -> int:
+    return len(text_of(text).split())
+
+
+def _alike(prompt: Text, response: Text) -> Text:
+    """A generated string as a message, where the prompt is made of messages."""
+    if isinstance(prompt, list) and isinstance(response, str):
+        return [{"role": "assistant", "content": response}]
+    return response
+
+
+def _row(comparison: Comparison, judgement: Judgement) -> dict[str, Any]:
+    return {
+        "prompt": comparison.prompt,
+        "response": comparison.response_1,
+        "against": comparison.response_2,
+        "p": judgement.p,
+        "first_shown": judgement.first_shown,
+        "second_shown": judgement.second_shown,
+        "failures": list(judgement.failures),
+    }
+
+
+def _length_figures(judged: Judged) -> dict[str, Any]:
+    """How often the judge prefers the longer of two unequal responses, and the win rate at equal length."""
+    places = judged_places(judged.judgements)
+    comparisons = [judged.comparisons[i] for i in places]
+    difference = np.array([_words(c.response_1) - _words(c.response_2) for c in comparisons], dtype=np.float64)
+    p = np.array([judged.judgements[i].p for i in places], dtype=np.float64)
+    clusters = np.array([text_of(c.prompt) for c in comparisons])
+    seeds = None if judged.seeds is None else np.array([judged.seeds[i] for i in places])
+    unequal = difference != 0
+    if not unequal.any():
+        return {"longer_wins": None, "length_controlled": None}
+    some = resampling(clusters[unequal], None if seeds is None else seeds[unequal])
+    every = partial(resampling(clusters, seeds), resamples=LENGTH_RESAMPLES)
+    controlled = length_controlled_win_rate(difference, p, every)
+    return {
+        "longer_wins": some(_longer_wins, difference[unequal], p[unequal]).as_dict(),
+        "length_controlled": {**controlled.as_dict(), "model_longer": float((difference[unequal] > 0).mean())},
+    }
+
+
+def _longer_wins(difference: NDArray[np.float64], p: NDArray[np.float64]) -> float:
+    """Share of pairs whose winner is the longer response; a tie counts half."""
+    return float(np.mean((np.sign(p - 0.5) * np.sign(difference) + 1) / 2))
