@@ -75,7 +75,7 @@ def lines(result: dict[str, Any]) -> Iterator[str]:
     for name, what in RATES.items():
         yield f"  {name:<17} {interval(rates[name])}   ({what})"
     yield f"  {'equal length':<17} {interval(result['length_controlled'])}   (percentage, length difference taken out)"
-XX:<17} {interval(result['longer_wins'])}   (how often the longer of the two wins)"
+    yield f"  {'longer side':<17} {interval(result['longer_wins'])}   (how often the longer of the two wins)"
     yield from _extrapolated(result)
     yield f"  ties {rates['tie_rate']:.1%}, position bias {rates['position_bias']:+.3f}"
     wilcoxon, permutation = tests["wilcoxon"], tests["permutation"]
