@@ -32,30 +32,32 @@ REPLY = {
     }],
     "usage": {"prompt_tokens": 100, "completion_tokens": 1, "total_tokens": 101},
 }  # fmt: skip
+BODY = json.dumps(REPLY).encode()
+ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(BODY) + BODY
+
+
+class FixedLatency(asyncio.Protocol):
+    """A minimal HTTP/1.1 server with keep-alive: every request is answered alike, a fixed time after it is there."""
+
+    def __init__(self, latency):
+        self.latency, self.received = latency, b""
+
+    def connection_made(self, transport):
+        self.transport = transport
+
+    def data_received(self, data):
+        self.received += data
+        head, found, body = self.received.partition(b"\r\n\r\n")
+        if not found:
+            return
+        length = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0])
+        if len(body) == length:
+            self.received = b""
+            asyncio.get_running_loop().call_later(self.latency, self.transport.write, ANSWER)
 
 
 async def serve(port_out, latency):
-    """A minimal HTTP/1.1 server with keep-alive: every request is answered alike."""
-    body = json.dumps(REPLY).encode()
-    head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body)
-
-    async def handle(reader, writer):
-        try:
-            while True:
-                header = await reader.readuntil(b"\r\n\r\n")
-                length = next(
-                    int(line.split(b":")[1])
-                    for line in header.split(b"\r\n")
-                    if line.lower().startswith(b"content-length")
-                )
-                await reader.readexactly(length)
-                await asyncio.sleep(latency)
-                writer.write(head + body)
-                await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionResetError):
-            writer.close()
-
-    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    server = await asyncio.get_running_loop().create_server(lambda: FixedLatency(latency), "127.0.0.1", 0)
     port_out.send(server.sockets[0].getsockname()[1])
     await server.serve_forever()
 

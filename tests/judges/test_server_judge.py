@@ -246,6 +246,8 @@ def test_ctrl_c_finishes_cleanly_and_says_how_to_go_on(tmp_path):
         before = server.calls
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=True)
     assert "labelled 200 of 200 pairs" in done.stdout
-    assert server.calls < before + 400 - 20
+    # two probes and 400 questions: calls under way at Ctrl-C came back and count; those in hand just then may not
+    assert before < 200
+    assert server.calls <= 402 + 16
     written = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
     assert [row["prompt"] for row in written] == [row["prompt"] for row in rows]

@@ -10,7 +10,8 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol
 
 from softpref.core.soft_labels import from_answer_logprobs
@@ -41,10 +42,11 @@ class Question:
     second: Text
     meta: Mapping[str, Any] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def key(self) -> str:
         """SHA-256 of all that the judge sees. The other order is another question."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True, default=str).encode()).hexdigest()
+        seen = {"prompt": self.prompt, "first": self.first, "second": self.second, "meta": dict(self.meta)}
+        return hashlib.sha256(json.dumps(seen, sort_keys=True, default=str).encode()).hexdigest()
 
 
 @dataclass(frozen=True)

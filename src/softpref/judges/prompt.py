@@ -7,7 +7,8 @@ import json
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -46,10 +47,10 @@ class JudgePrompt:
     first: tuple[str, ...]
     second: tuple[str, ...]
 
-    @property
+    @cached_property
     def identity(self) -> str:
         """Name, version, and a hash of everything in it: an edited prompt is another prompt."""
-        digest = hashlib.sha256(json.dumps(vars(self), sort_keys=True).encode()).hexdigest()
+        digest = hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
         return f"{self.name}@{self.version}:{digest[:12]}"
 
     def as_text(self, question: Question) -> str:

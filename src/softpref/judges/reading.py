@@ -6,8 +6,6 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from softpref.judges.prompt import JudgePrompt
 
 # Below this share of the probability the judge has not answered the question it was asked.
@@ -65,7 +63,8 @@ def _read_position(alternatives: Mapping[str, float], prompt: JudgePrompt, floor
 
 def _total(logps: Iterable[float]) -> float:
     listed = list(logps)
-    return float(np.logaddexp.reduce(listed)) if listed else -math.inf
+    top = max(listed, default=-math.inf)
+    return top + math.log(sum(math.exp(logp - top) for logp in listed)) if listed else top
 
 
 def _unlisted(alternatives: Mapping[str, float]) -> float:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import random
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from softpref.data.pairs import Message
 from softpref.errors import InterruptedRunError, OptionError, nearest
@@ -28,7 +29,10 @@ APIS = ("chat", "completions")
 FIRST_WAIT, LONGEST_WAIT = 0.5, 60.0
 # A server may ask for any wait; past this the question has failed for now.
 LONGEST_RETRY_AFTER = 120.0
+Arrived: TypeAlias = "asyncio.Queue[Answer | None]"
 PROBE = Question("Name a fruit.", "An apple.", "A hammer.")
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -116,6 +120,7 @@ class ServerJudge:
     capability: Capability
     usage: Usage = field(default_factory=Usage)
     _cool_until: float = 0.0
+    _stopping: bool = False
 
     @property
     def identity(self) -> str:
@@ -148,36 +153,52 @@ class ServerJudge:
         return self._read(question, json.loads(raw))
 
     def _drive(self, loop: asyncio.AbstractEventLoop, questions: Iterator[Question]) -> Iterator[Answer]:
+        self._stopping = False
         client = self.endpoint.client()
-        under_way: set[asyncio.Task[Answer]] = set()
+        arrived: Arrived = asyncio.Queue()
+        callers = [loop.create_task(self._call(client, questions, arrived)) for _ in range(self.settings.concurrency)]
+        calling = loop.create_task(self._all_done(callers, arrived))
         try:
-            while True:
-                self._send_more(loop, client, questions, under_way)
-                if not under_way:
-                    break
-                done, under_way = loop.run_until_complete(asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED))
-                for task in done:
-                    yield task.result()
+            while (answer := self._next(loop, arrived)) is not None:
+                yield answer
+            loop.run_until_complete(calling)
         finally:
-            loop.run_until_complete(_close(client, under_way))
+            loop.run_until_complete(_close(client, [calling, *callers]))
+        if self._stopping:
+            raise KeyboardInterrupt
         if self._spent() and next(questions, None) is not None:
             raise InterruptedRunError(
                 f"the budget is reached after {self.usage.calls} calls; what was judged is stored"
             )
 
-    def _send_more(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        client: AsyncOpenAI,
-        questions: Iterator[Question],
-        under_way: set[asyncio.Task[Answer]],
-    ) -> None:
-        while len(under_way) < self.settings.concurrency and not self._spent():
-            question = next(questions, None)
-            if question is None:
-                return
+    async def _call(self, client: AsyncOpenAI, questions: Iterator[Question], arrived: Arrived) -> None:
+        """One of ``concurrency``: it sends the next question as soon as it has an answer, before that is looked at."""
+        while not (self._stopping or self._spent()) and (question := next(questions, None)) is not None:
             self.usage.calls += 1
-            under_way.add(loop.create_task(self._until_answered(client, question)))
+            arrived.put_nowait(await self._until_answered(client, question))
+
+    async def _all_done(self, callers: Sequence[asyncio.Task[None]], arrived: Arrived) -> None:
+        """Put the end behind the last answer. Where a caller fails, the others send no more, and its fault is raised."""
+        done, under_way = await asyncio.wait(callers, return_when=asyncio.FIRST_EXCEPTION)
+        if under_way:
+            self._stopping = True
+            await asyncio.wait(under_way)
+        arrived.put_nowait(None)
+        await asyncio.gather(*done, *under_way)
+
+    def _next(self, loop: asyncio.AbstractEventLoop, arrived: Arrived) -> Answer | None:
+        """The next answer, None at the end. Ctrl-C lets calls under way come back, for they are paid, and sends no more."""
+        if not arrived.empty():
+            return arrived.get_nowait()
+        getting = loop.create_task(arrived.get())
+        try:
+            return loop.run_until_complete(getting)
+        except KeyboardInterrupt:
+            if self._stopping:
+                raise
+            logger.warning("waiting for the calls under way; Ctrl-C again gives them up")
+            self._stopping = True
+            return loop.run_until_complete(getting)
 
     def _spent(self) -> bool:
         s, cost = self.settings, self.usage.cost(self.settings)
@@ -197,7 +218,7 @@ class ServerJudge:
                 reason = str(error)
                 self._cool_down(error.wait)
             attempt += 1
-            if attempt > self.settings.retries or self._spent():
+            if attempt > self.settings.retries or self._stopping or self._spent():
                 return Answer(question, failure=f"gave up after {attempt} calls: {reason}")
             await asyncio.sleep(min(LONGEST_WAIT, FIRST_WAIT * 2 ** (attempt - 1)) * random.uniform(0.5, 1.5))  # noqa: S311 — jitter
             self.usage.calls += 1
@@ -247,8 +268,8 @@ def _asked(question: Question, prompt: JudgePrompt, api: str) -> str | list[Mess
     return prompt.as_messages(question) if api == "chat" else prompt.as_text(question)
 
 
-async def _close(client: AsyncOpenAI, under_way: set[asyncio.Task[Answer]]) -> None:
-    for task in under_way:
+async def _close(client: AsyncOpenAI, tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
         task.cancel()
-    await asyncio.gather(*under_way, return_exceptions=True)
+    await asyncio.gather(*tasks, return_exceptions=True)
     await client.close()
