@@ -8,6 +8,13 @@ RUN/
   evaluations/NAME/
     evaluation.json     figures
     comparisons.jsonl   one line per judged pair of responses
+  classifications/NAME/
+    classification.json   the implicit reward on a labelled set
+  over_optimisation.json  where the log-probs of both sides went
+
+HEAD_TO_HEAD/            a folder of its own: several runs against each other
+  head_to_head.json
+  comparisons/I_J.jsonl
 """
 
 from __future__ import annotations
@@ -25,6 +32,11 @@ FRONTIER_FILE = "frontier.json"
 EVALUATIONS_FOLDER = "evaluations"
 EVALUATION_FILE = "evaluation.json"
 COMPARISONS_FILE = "comparisons.jsonl"
+CLASSIFICATIONS_FOLDER = "classifications"
+CLASSIFICATION_FILE = "classification.json"
+OVER_OPTIMISATION_FILE = "over_optimisation.json"
+HEAD_TO_HEAD_FILE = "head_to_head.json"
+COMPARISONS_FOLDER = "comparisons"
 
 
 def read_json(file: Path) -> Any:

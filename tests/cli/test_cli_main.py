@@ -50,7 +50,8 @@ def test_help_names_every_command(capsys, arguments):
 
 
 def test_the_commands_stand_in_the_order_of_the_work():
-    assert list(COMMANDS) == ["label", "train", "evaluate", "inspect", "calibrate", "shape", "report", "real", "demo"]
+    work = ["label", "train", "evaluate", "head-to-head", "classify", "over-optimisation", "inspect", "calibrate", "shape"]
+    assert list(COMMANDS) == [*work, "report", "real", "demo"]
 
 
 def test_version(capsys):

@@ -11,7 +11,8 @@ from softpref.data.formats import write_rows
 from softpref.data.pairs import text_of
 from softpref.errors import DataError, InputError, OptionError
 from softpref.evaluation.comparison import Side, compare
-from softpref.evaluation.evaluate import evaluate, short_names
+from softpref.evaluation.evaluate import evaluate
+from softpref.evaluation.naming import short_names
 from softpref.evaluation.responses import generated
 from softpref.experiments.small_model import save, small_llama
 from softpref.generation.sampling import Response, Sampling
@@ -290,4 +291,4 @@ def test_no_evaluation_is_none(tmp_path):
     ],
 )
 def test_two_sides_have_short_names_that_tell_them_apart(model, against, names):
-    assert short_names(model, against) == names
+    assert short_names([model, against]) == list(names)

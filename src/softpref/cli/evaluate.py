@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from softpref.cli.judges import JudgeOptions, make_judge
 from softpref.cli.options import parse_options, say
 
+if TYPE_CHECKING:
+    from softpref.generation.sampling import Sampling
+
 
 @dataclass(kw_only=True)
-class EvaluateOptions(JudgeOptions):
-    """Generate responses, have a judge compare them in both orders, and report win rates with intervals.
+class GenerationOptions:
+    """How responses are generated.
 
     Attributes:
-        model: Folder (model or PEFT adapter) or Hub name, or a .jsonl or .csv file with a prompt and a response per row.
-        against: The same, or a column of the data that holds a response in every row.
-        data: JSONL or CSV file with a prompt in every row; not needed where both sides are files of responses.
-        output: Folder for responses, judgements and figures; run again, it goes on from what lies there.
         temperature: 0 is greedy.
         top_p: Probability mass to sample from.
         responses: Responses per prompt; more than one needs a temperature.
@@ -27,10 +26,6 @@ class EvaluateOptions(JudgeOptions):
         generation_seed: Seed of sampling.
     """
 
-    model: str
-    against: str
-    output: str
-    data: str | None = None
     temperature: float = 0.0
     top_p: float = 1.0
     responses: int = 1
@@ -39,14 +34,41 @@ class EvaluateOptions(JudgeOptions):
     generation_seed: int = 0
 
 
+@dataclass(kw_only=True)
+class EvaluateOptions(GenerationOptions, JudgeOptions):
+    """Generate responses, have a judge compare them in both orders, and report win rates with intervals.
+
+    Attributes:
+        model: Folder (model or PEFT adapter) or Hub name, or a .jsonl or .csv file with a prompt and a response per row.
+        against: The same, or a column of the data that holds a response in every row.
+        data: JSONL or CSV file with a prompt in every row; not needed where both sides are files of responses.
+        output: Folder for responses, judgements and figures; run again, it goes on from what lies there.
+    """
+
+    model: str
+    against: str
+    output: str
+    data: str | None = None
+
+
 def run(argv: Sequence[str]) -> None:
     """Evaluate and print the figures."""
     options = parse_options(EvaluateOptions, "softpref evaluate", argv)
     from softpref.evaluation.evaluate import evaluate
-    from softpref.generation.sampling import Sampling
     from softpref.run_folder import EVALUATION_FILE
 
-    sampling = Sampling(
+    judge = make_judge(JudgeOptions(**{f.name: getattr(options, f.name) for f in fields(JudgeOptions)}))
+    result = evaluate(options.model, options.against, options.data, judge, options.output, sampling_of(options))
+    for line in lines(result):
+        say(line)
+    say(f"figures: {options.output}/{EVALUATION_FILE}")
+
+
+def sampling_of(options: GenerationOptions) -> Sampling:
+    """The options as generation takes them."""
+    from softpref.generation.sampling import Sampling
+
+    return Sampling(
         options.temperature,
         options.top_p,
         options.responses,
@@ -54,11 +76,6 @@ def run(argv: Sequence[str]) -> None:
         options.generation_batch_size,
         options.generation_seed,
     )
-    judge = make_judge(JudgeOptions(**{f.name: getattr(options, f.name) for f in fields(JudgeOptions)}))
-    result = evaluate(options.model, options.against, options.data, judge, options.output, sampling)
-    for line in lines(result):
-        say(line)
-    say(f"figures: {options.output}/{EVALUATION_FILE}")
 
 
 RATES = {"percentage": "mean p", "binary": "p ≥ ½, a tie wins", "tie_aware": "a tie is half a win"}

@@ -14,10 +14,14 @@ COMMANDS = {
     "label": "turn pairs into soft labels by a judge asked in both orders",
     "train": "train a model on pairs with soft labels, or on completions",
     "evaluate": "generate, judge both orders, and report win rates with intervals",
+    "head-to-head": "every model against every other before one judge, one matrix",
+    "classify": "see whether a model's implicit reward prefers what people prefer",
+    "over-optimisation": "show where training took the log-probs of both sides, by label",
     "inspect": "show what a data set holds: labels, lengths, odd values, tokens",
     "calibrate": "fit a calibration of a judge's labels, with cross-validated scores",
     "shape": "make skewed, stepped, balanced or noisy label sets",
     "report": "write one self-contained HTML page about runs",
+    "card": "write a model card for the Hub about one run",
     "real": "learn from real votes on arguments, and classify held-out ones",
     "demo": "run the whole way on a small generated world, without a network",
 }
@@ -45,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(command: str, arguments: Sequence[str]) -> int:
     try:
-        import_module(f"softpref.cli.{command}").run(arguments)
+        import_module(f"softpref.cli.{command.replace('-', '_')}").run(arguments)
     except InputError as error:
         return _complain(f"softpref {command}: {error}", INPUT_WRONG)
     except NonFiniteError as error:
@@ -57,7 +61,7 @@ def _run(command: str, arguments: Sequence[str]) -> int:
             f"softpref {command}: interrupted; what was finished is on disk, run it again to go on", INTERRUPTED
         )
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in ("torch", "transformers", "accelerate", "datasets"):
+        if (error.name or "").partition(".")[0] not in ("torch", "transformers", "accelerate", "datasets", "huggingface_hub"):
             raise
         return _complain(f"softpref {command}: needs {error.name}: pip install 'softpref[train]'", INPUT_WRONG)
     except OSError as error:

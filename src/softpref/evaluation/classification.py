@@ -8,7 +8,8 @@ always the better one, so there is one class only, and neither an AUC nor a cali
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -19,7 +20,7 @@ from scipy.special import expit
 from softpref.core.calibration import brier, expected_calibration_error, log_score
 from softpref.core.statistics import Estimate, auc, tie_aware_accuracy
 from softpref.data.pairs import PreferencePair, swap_sides
-from softpref.data.tokenization import TokenOptions, tokenize_pairs
+from softpref.data.tokenization import TokenizedPair, TokenOptions, tokenize_pairs
 from softpref.errors import InputError
 from softpref.run_folder import RUN_FILE, read_json
 from softpref.scoring.models import load_model, load_tokenizer
@@ -28,7 +29,9 @@ Floats: TypeAlias = NDArray[np.float64]
 # Takes a statistic and its (N,) rows; what is drawn (prompts, debates, arguments) is bound already.
 Bootstrap: TypeAlias = Callable[..., Estimate]
 
+# Pairs, and tokens of one side of them with padding, that are scored at a time.
 BATCH = 64
+BATCH_TOKENS = 8192
 
 
 # --- margins --------------------------------------------------------------------------------------------------------------
@@ -39,8 +42,16 @@ def as_written(pairs: Sequence[PreferencePair]) -> list[PreferencePair]:
     return [swap_sides(pair) if pair.swapped else pair for pair in pairs]
 
 
-def side_logps(model: str, pairs: Sequence[PreferencePair]) -> Floats:
-    """log π(chosen | prompt) and log π(rejected | prompt) of N pairs, (N, 2) in nats, under the model in a folder.
+@dataclass(frozen=True)
+class SideScores:
+    """Both sides of N pairs under one model: log-probs in nats and lengths in tokens, (N, 2) each, chosen first."""
+
+    logps: Floats
+    lengths: Floats
+
+
+def side_scores(model: str, pairs: Sequence[PreferencePair]) -> SideScores:
+    """log π(chosen | prompt) and log π(rejected | prompt) of N pairs under the model, or adapter, in a folder.
 
     Nothing is cut or dropped: row i belongs to pair i. Raises DataError where a prompt is no token prefix of its row.
     """
@@ -54,15 +65,37 @@ def side_logps(model: str, pairs: Sequence[PreferencePair]) -> Floats:
     scorer = load_model(model).eval()
     if torch.accelerator.is_available():
         scorer = scorer.to(torch.accelerator.current_accelerator())
-    # rows of like length together: padding costs as much as text
-    order = sorted(range(len(tokens)), key=lambda i: tokens[i].tokens)
-    found = np.empty((len(tokens), 2))
+    logps, lengths = np.empty((len(tokens), 2)), np.empty((len(tokens), 2))
     with torch.no_grad():
-        for start in range(0, len(order), BATCH):
-            rows = order[start : start + BATCH]
+        for rows in _batches([_padded_to(row) for row in tokens]):
             scores = pair_logps(scorer, [tokens[i] for i in rows])
-            found[rows] = torch.stack([scores.chosen, scores.rejected], dim=1).double().cpu().numpy()
-    return found
+            logps[rows] = torch.stack([scores.chosen, scores.rejected], dim=1).double().cpu().numpy()
+            lengths[rows] = torch.stack([scores.chosen_length, scores.rejected_length], dim=1).cpu().numpy()
+    return SideScores(logps, lengths)
+
+
+def _padded_to(row: TokenizedPair) -> int:
+    return len(row.prompt) + max(len(row.chosen), len(row.rejected))
+
+
+def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Places by rising length, cut into batches of at most BATCH rows and BATCH_TOKENS tokens with their padding.
+
+    Rows of like length lie together: padding costs as much as text.
+    """
+    batch: list[int] = []
+    for place in sorted(range(len(lengths)), key=lengths.__getitem__):
+        if batch and (len(batch) == BATCH or (len(batch) + 1) * lengths[place] > BATCH_TOKENS):
+            yield batch
+            batch = []
+        batch.append(place)
+    if batch:
+        yield batch
+
+
+def side_logps(model: str, pairs: Sequence[PreferencePair]) -> Floats:
+    """The log-probs of ``side_scores`` alone, (N, 2) in nats."""
+    return side_scores(model, pairs).logps
 
 
 def margins(policy: Floats, reference: Floats) -> Floats:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,9 @@ from softpref.core.statistics import cluster_bootstrap
 from softpref.data.files import write_json
 from softpref.data.pairs import Text, text_of
 from softpref.evaluation.comparison import Side, compare
+from softpref.evaluation.naming import short_names
 from softpref.evaluation.over_optimisation import sample_log_ratios
+from softpref.evaluation.provenance import command_line
 from softpref.evaluation.sides import (
     Answers,
     Paired,
@@ -66,7 +66,7 @@ def evaluate(
     sampling, output = sampling or Sampling(), Path(output)
     is_column = against in _columns(data, model)
     prompts = read_prompts_of(data, [model] if is_column else [model, against])
-    names = short_names(model, against)
+    names = short_names([model, against])
     theirs = answers_from_column(prompts, against) if is_column else None
     ours, theirs = _both(model, against, names, prompts, theirs, sampling, output)
     paired = pair_up(ours, theirs, prompts)
@@ -92,7 +92,7 @@ def _columns(data: str | Path | None, model: str) -> set[str]:
 
 
 def _both(
-    model: str, against: str, names: tuple[str, str], prompts: Prompts, column: Answers | None, sampling: Sampling,
+    model: str, against: str, names: Sequence[str], prompts: Prompts, column: Answers | None, sampling: Sampling,
     output: Path,
 ) -> tuple[Answers, Answers]:  # fmt: skip
     """Both sides' answers. Files are read first, so that nothing is generated for a prompt that the other side lacks."""
@@ -118,20 +118,3 @@ def _reward(reward: Reward, prompts: list[Text], paired: Paired) -> dict[str, An
     scores = [reward.of(prompt, response) for prompt, response in zip(prompts, paired.ours, strict=True)]
     estimate = cluster_bootstrap(np.mean, scores, clusters=[text_of(prompt) for prompt in prompts])
     return {"name": reward.name, **estimate.as_dict()}
-
-
-def short_names(model: str, against: str) -> tuple[str, str]:
-    """Short names of two folders or files, with as much of the path as tells them apart."""
-    if Path(model) == Path(against):
-        return Path(model).name, Path(against).name
-    parts = Path(model).parts, Path(against).parts
-    for depth in range(1, max(map(len, parts)) + 1):
-        short = ["/".join(part[-depth:]) for part in parts]
-        if short[0] != short[1]:
-            break
-    return short[0], short[1]
-
-
-def command_line() -> str:
-    """The command that is running, as one would type it."""
-    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])

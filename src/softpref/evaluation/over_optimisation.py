@@ -1,26 +1,183 @@
-"""How far a policy has moved from its reference, and what the way has brought."""
+"""Over-optimisation (arXiv 2409.06691, §5.3): where training took the log-probs of both sides, and how far from the reference.
+
+A preference loss sees the difference of two log-ratios alone. It may widen it by pushing the rejected response down faster
+than the chosen one falls: the gap grows, accuracy too, and the model forgets how to write what people prefer.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from softpref.core.statistics import Estimate, cluster_bootstrap
-from softpref.data.pairs import Text
+from softpref.data.files import write_json
+from softpref.data.formats import read_pairs
+from softpref.data.pairs import PairSet, PreferencePair, Text
+from softpref.data.read_options import ReadOptions
 from softpref.data.tokenization import PromptEncoder
+from softpref.errors import InputError, OptionError
+from softpref.evaluation.classification import SideScores, side_scores
+from softpref.evaluation.classify import label_bins, mean_or_none, require_labels
+from softpref.evaluation.provenance import command_line
+from softpref.evaluation.trained_by import reference_of_run, run_record
 from softpref.generation.sampling import Response
+from softpref.run_folder import (
+    EVALUATION_FILE,
+    EVALUATIONS_FOLDER,
+    FRONTIER_FILE,
+    METRICS_FILE,
+    OVER_OPTIMISATION_FILE,
+    read_json,
+    read_lines,
+)
 from softpref.scoring.models import load_model, load_tokenizer
 from softpref.scoring.plain import response_logps
 
+Floats = NDArray[np.float64]
+
 BATCH = 64
 
+# Nats per response token by which the chosen responses may fall below the reference: at ½, every one of their tokens has
+# become e^½ = 1.65 times less likely on average, and their perplexity has grown by as much.
+COLLAPSE = 0.5
 
-def sample_log_ratios(
-    model: str, reference: str, prompts: Sequence[Text], responses: Sequence[Response]
-) -> NDArray[np.float64]:
+
+def over_optimisation(
+    run: str | Path,
+    data: str | Path | None = None,
+    reference: str | None = None,
+    checkpoints: bool = False,
+    output: str | Path | None = None,
+    reading: ReadOptions | None = None,
+) -> dict[str, Any]:
+    """Log-ratios of both sides of labelled pairs under a finished run, by label bin and over training.
+
+    Args:
+        run: a run folder.
+        data: labelled pairs; those that the run was trained on if not given.
+        reference: the run's own if not given.
+        checkpoints: score every checkpoint that lies in the run folder too, by label bin.
+        output: folder for ``over_optimisation.json``; the run folder if not given.
+
+    Returns what the file holds. Log-ratios are sums over a response's tokens, in nats. Raises InputError where the folder
+    holds no run that compares two responses, or the data has no labels.
+    """
+    run = Path(run)
+    record = run_record(run)
+    if record is None:
+        raise InputError(f"{run}: holds no run; give the output_dir of softpref train")
+    if record["method"].get("loss_type") == "sft":
+        raise InputError(f"{run}: was trained by sft, which compares nothing: there is no gap to look at")
+    data = data or record["data"]["file"]
+    if not Path(data).is_file():
+        raise OptionError(f"{data}: no such file; give the labelled pairs to look at with --data")
+    pairs = read_pairs(data, reading)
+    require_labels(pairs)
+    reference = reference or reference_of_run(run, record)
+    against = side_scores(reference, pairs)
+    found = by_bin(side_scores(str(run), pairs), against, pairs)
+    result = {
+        "run": str(run),
+        "reference": reference,
+        "data": str(data),
+        "pairs": len(pairs),
+        "by_bin": found,
+        "over_training": over_training(run),
+        "checkpoints": _checkpoints(run, against, pairs) if checkpoints else [],
+        "kl": _sampled_kl(run, reference),
+        "warning": collapse_warning(found),
+        "command": command_line(),
+    }
+    write_json(Path(output or run) / OVER_OPTIMISATION_FILE, result)
+    return result
+
+
+# --- log-ratios -----------------------------------------------------------------------------------------------------------
+
+
+def by_bin(policy: SideScores, reference: SideScores, pairs: Sequence[PreferencePair]) -> list[dict[str, Any]]:
+    """Means over the pairs of each label bin; ``chosen`` is the side that the label prefers. None where a bin is empty.
+
+    ``reward_gap`` is h in nats, without beta: the difference of the two log-ratios.
+    """
+    ratios = policy.logps - reference.logps
+    p = np.array([pair.soft_label for pair in pairs], dtype=np.float64)
+    rows = []
+    for row, inside in label_bins(p):
+        chosen, rejected = ratios[inside, 0], ratios[inside, 1]
+        per_token = chosen / reference.lengths[inside, 0]
+        rows.append(
+            {
+                **row,
+                "chosen_log_ratio": mean_or_none(chosen),
+                "rejected_log_ratio": mean_or_none(rejected),
+                "reward_gap": mean_or_none(chosen - rejected),
+                "chosen_log_ratio_per_token": mean_or_none(per_token),
+            }
+        )
+    return rows
+
+
+def collapse_warning(bins: Sequence[dict[str, Any]]) -> str | None:
+    """What to tell a person whose chosen responses have become much less likely, over all pairs or in one label bin."""
+    counted = [row for row in bins if row["count"]]
+    total = sum(row["count"] for row in counted)
+    mean = sum(row["count"] * row["chosen_log_ratio_per_token"] for row in counted) / total
+    worst = min(counted, key=lambda row: row["chosen_log_ratio_per_token"])
+    if mean < -COLLAPSE:
+        where, fall = "", mean
+    elif worst["chosen_log_ratio_per_token"] < -COLLAPSE and worst["count"] > total / 100:
+        where, fall = f" where the label lies in {worst['low']} to {worst['high']}", worst["chosen_log_ratio_per_token"]
+    else:
+        return None
+    return (
+        f"the chosen responses have collapsed{where}: their log-prob fell by {-fall:.2f} nats per token below the reference "
+        f"(more than {COLLAPSE}). Train for fewer steps or at a lower learning rate, raise beta, or add an SFT term"
+    )
+
+
+def over_training(run: Path) -> list[dict[str, Any]]:
+    """The training log's log-ratios by step, with the KL of the frontier's checkpoints where they were sampled."""
+    points = (read_json(run / FRONTIER_FILE) or {}).get("points", [])
+    kl = {point["step"]: point["kl"] for point in points}
+    rows = []
+    for line in read_lines(run / METRICS_FILE):
+        if "margin" not in line or "loss" not in line:
+            continue
+        row = {
+            "step": line["step"],
+            "chosen_log_ratio": line.get("chosen_logratio"),
+            "rejected_log_ratio": line.get("rejected_logratio"),
+            "reward_gap": line["margin"],
+        }
+        rows.append({**row, "kl": kl[line["step"]]} if line["step"] in kl else row)
+    return rows
+
+
+def _checkpoints(run: Path, reference: SideScores, pairs: PairSet) -> list[dict[str, Any]]:
+    found = sorted(run.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
+    return [
+        {"step": int(path.name.rpartition("-")[2]), "by_bin": by_bin(side_scores(str(path), pairs), reference, pairs)}
+        for path in found
+    ]
+
+
+# --- KL -------------------------------------------------------------------------------------------------------------------
+
+
+def _sampled_kl(run: Path, reference: str) -> dict[str, Any] | None:
+    """The KL of an evaluation that lies in the run folder and was sampled against this reference, with its name."""
+    for file in sorted(run.glob(f"{EVALUATIONS_FOLDER}/*/{EVALUATION_FILE}")):
+        figures = read_json(file) or {}
+        if "kl" in figures and figures.get("models", [None, None])[1] == reference:
+            return {"evaluation": file.parent.name, **figures["kl"]}
+    return None
+
+
+def sample_log_ratios(model: str, reference: str, prompts: Sequence[Text], responses: Sequence[Response]) -> Floats:
     """log π(y|x) − log π_ref(y|x) of each response, (N,) in nats; ``responses`` point into ``prompts``.
 
     Their mean over samples of the model at temperature 1 estimates KL(π ‖ π_ref) without bias; at any other temperature it
@@ -38,24 +195,3 @@ def sample_log_ratios(
         found.append(torch.cat(batches).double().numpy())
     ratios: NDArray[np.float64] = found[0] - found[1]
     return ratios
-
-
-def reward_at_kl(kls: Sequence[float], rewards: NDArray[np.float64], clusters: Sequence[Any], kl: float) -> Estimate:
-    """Reward where a run passes a given KL, by linear interpolation between its checkpoints.
-
-    Args:
-        kls: KL of each of K checkpoints, beginning with the reference itself at 0.
-        rewards: (K, N) rewards of the N responses of each checkpoint, the same prompts in the same order.
-        clusters: (N,) the prompt of each response; the interval is a bootstrap over prompts, the KLs taken as they are.
-
-    Raises ValueError where the run never came that far.
-    """
-    if not min(kls) <= kl <= max(kls):
-        raise ValueError(f"KL {kl:.3f} lies outside what this run passed ({min(kls):.3f} to {max(kls):.3f})")
-    # the first crossing: a run may come back towards its reference
-    after = next(i for i, k in enumerate(kls) if k >= kl)
-    if after == 0:
-        return cluster_bootstrap(np.mean, rewards[0], clusters=np.asarray(clusters))
-    share = (kl - kls[after - 1]) / (kls[after] - kls[after - 1])
-    between = (1 - share) * rewards[after - 1] + share * rewards[after]
-    return cluster_bootstrap(np.mean, between, clusters=np.asarray(clusters))

@@ -21,21 +21,19 @@ from softpref.core.statistics import Estimate, cluster_bootstrap, tie_aware_accu
 from softpref.data.files import atomic_write, write_json
 from softpref.data.formats import read_pairs, write_rows
 from softpref.errors import OptionError
+from softpref.evaluation.best_of import best_of, best_of_kl_bound
 from softpref.evaluation.comparison import Side, compare
 from softpref.evaluation.evaluate import Reward, evaluate
-from softpref.evaluation.over_optimisation import reward_at_kl, sample_log_ratios
+from softpref.evaluation.frontier import at_equal_kl, frontier
 from softpref.evaluation.responses import generated
 from softpref.experiments import plan_world
 from softpref.experiments.plan_world_judge import SCALE, gold, plan_world_judge
 from softpref.experiments.small_model import save, small_llama, word_tokenizer
-from softpref.generation.sampling import Response, Sampling
-from softpref.judges.base import Comparison
-from softpref.judges.both_orders import judge_comparisons
+from softpref.generation.sampling import Sampling
 from softpref.judges.labelling import label_pairs
-from softpref.judges.store import JudgementStore
 from softpref.report.collect import read_run
 from softpref.report.page import render
-from softpref.run_folder import EVALUATION_FILE, FRONTIER_FILE, RUN_FILE
+from softpref.run_folder import RUN_FILE
 from softpref.training.recipe import TrainRecipe
 
 # The paper's betas for Plasma Plan (arXiv 2409.06691, §5).
@@ -206,10 +204,6 @@ class Demo:
         reward = Reward("gold", gold)
         evaluate(str(self.folder / name), sft, self.data / "test.jsonl", self.judge, folder, sampling, reward)
 
-    def _responses(self, model: Path, file: Path, sampling: Sampling) -> tuple[list[Any], list[Response]]:
-        prompts = [task.prompt for task in self.test]
-        return prompts, generated(str(model), prompts, sampling, file)
-
     def _gold(self, prompts: Sequence[str], responses: Sequence[str]) -> Estimate:
         each = len(responses) // len(prompts)
         repeated = [prompt for prompt in prompts for _ in range(each)]
@@ -218,31 +212,12 @@ class Demo:
 
     def _frontier(self, name: str) -> None:
         """Gold and KL of every checkpoint, sampled at temperature 1."""
-        run, sft = self.folder / name, self.folder / "sft"
-        steps = sorted(int(found.name.rpartition("-")[2]) for found in run.glob("checkpoint-*"))
-        prompts, start = self._responses(sft, sft / "evaluations" / "sampled" / "responses.jsonl", self.sampled)
-        points = [self._point(0, 0.0, prompts, start)]
-        for step in steps[:-1]:
-            checkpoint = run / f"checkpoint-{step}"
-            _, found = self._responses(checkpoint, run / "frontier" / f"{step}.jsonl", self.sampled)
-            kl = float(sample_log_ratios(str(checkpoint), str(sft), prompts, found).mean())
-            points.append(self._point(step, kl, prompts, found))
-        # the last checkpoint is the model that was evaluated
-        figures = json.loads((run / "evaluations" / "sampled" / EVALUATION_FILE).read_text())
-        _, found = self._responses(run, run / "evaluations" / "sampled" / "responses.jsonl", self.sampled)
-        points.append(self._point(steps[-1], figures["kl"]["value"], prompts, found))
-        write_json(run / FRONTIER_FILE, {"reward": "gold", "points": points})
-
-    def _point(self, step: int, kl: float, prompts: Sequence[str], responses: Sequence[Response]) -> dict[str, Any]:
-        scores = [plan_world.gold(prompts[r.prompt], r.text) for r in responses]
-        estimate = cluster_bootstrap(np.mean, scores, clusters=[r.prompt for r in responses])
-        return {
-            "step": step, "kl": kl, "reward": estimate.value, "low": estimate.low, "high": estimate.high, "rewards": scores,
-        }  # fmt: skip
+        prompts = [task.prompt for task in self.test]
+        frontier(self.folder / name, self.folder / "sft", prompts, self.sampled, Reward("gold", gold))
 
     # --- what came of it --------------------------------------------------------------------------------------------
 
-    def best_of(self) -> tuple[Estimate, dict[str, Any]]:
+    def best_of_sft(self) -> tuple[Estimate, dict[str, Any]]:
         """The plain baseline: of several samples of the SFT model, the one that the judge likes best."""
         self.stage(f"best of {self.settings.best_of} samples of the SFT model, chosen by the judge")
         folder = self.folder / "sft" / "best_of"
@@ -253,35 +228,17 @@ class Demo:
             batch_size=512,
             seed=self.settings.seed + 1,
         )
-        prompts, found = self._responses(self.folder / "sft", folder / "candidates.jsonl", sampling)
-        n = sampling.samples
-        groups = [[r.text for r in found[i * n : (i + 1) * n]] for i in range(len(prompts))]
-        best = [group[i] for group, i in zip(groups, self._favourites(prompts, groups, folder), strict=True)]
-        _, sft = self._responses(
-            self.folder / "sft", self.folder / "sft/evaluations/greedy/responses.jsonl", self.greedy
-        )
-        sides = Side(f"best of {n}", best), Side("sft", [r.text for r in sft])
+        prompts = [task.prompt for task in self.test]
+        best = best_of(str(self.folder / "sft"), prompts, self.judge, sampling, folder)
+        greedy = self.folder / "sft" / "evaluations" / "greedy" / "responses.jsonl"
+        sft = generated(str(self.folder / "sft"), prompts, self.greedy, greedy)
+        sides = Side(f"best of {sampling.samples}", best), Side("sft", [r.text for r in sft])
         return self._gold(prompts, best), compare(*sides, prompts, self.judge, folder)["win_rates"]
-
-    def _favourites(self, prompts: Sequence[str], groups: Sequence[Sequence[str]], folder: Path) -> list[int]:
-        """Place of the candidate with the highest mean p against the others of its group."""
-        duels = [
-            (g, i, j) for g, group in enumerate(groups) for i in range(len(group)) for j in range(i + 1, len(group))
-        ]
-        comparisons = [Comparison(f"{g}-{i}-{j}", prompts[g], groups[g][i], groups[g][j]) for g, i, j in duels]
-        with JudgementStore(folder / "judgements.sqlite") as store:
-            judged = judge_comparisons(self.judge, comparisons, store)
-        wins = np.zeros((len(groups), max(map(len, groups))))
-        for (g, i, j), judgement in zip(duels, judged, strict=True):
-            if judgement.p is not None:
-                wins[g, i] += judgement.p - 0.5
-                wins[g, j] -= judgement.p - 0.5
-        return [int(i) for i in wins.argmax(axis=1)]
 
     def table(self) -> dict[str, Any]:
         """The result in rows: what the demo prints and the report repeats."""
-        gold, rates = self.best_of()
-        kl, at_equal_kl = self._at_equal_kl()
+        gold, rates = self.best_of_sft()
+        kl, equal_kl = self._at_equal_kl()
         head = [
             "",
             "gold, greedy",
@@ -298,22 +255,18 @@ class Demo:
             greedy, sampled = figures["greedy"], figures["sampled"]
             won = ["", ""] if name == "sft" else [_figure(f["win_rates"]["percentage"]) for f in (greedy, sampled)]
             moved = f"{sampled['kl']['value']:.2f}" if name != "sft" else "0"
-            equal = _figure(at_equal_kl[name].as_dict()) if name in at_equal_kl else ""
+            equal = _figure(equal_kl[name].as_dict()) if name in equal_kl else ""
             rows.append([name, _figure(greedy["reward"]), _figure(sampled["reward"]), *won, moved, equal])
         n = self.settings.best_of
-        bound = np.log(n) - (n - 1) / n
-        best = [f"best of {n}", _figure(gold.as_dict()), "", _figure(rates["percentage"]), "", f"≤ {bound:.2f}", ""]
+        bound = f"≤ {best_of_kl_bound(n):.2f}"
+        best = [f"best of {n}", _figure(gold.as_dict()), "", _figure(rates["percentage"]), "", bound, ""]
         return {"caption": "Result", "head": head, "rows": [*rows, best]}
 
     def _at_equal_kl(self) -> tuple[float, dict[str, Estimate]]:
         """Gold of every method where it is as far from the reference as the one that went least far."""
         runs = {name: read_run(self.folder / name).frontier["points"] for name in METHODS}  # type: ignore[index]
-        common = min(max(point["kl"] for point in points) for points in runs.values())
         clusters = [i for i in range(len(self.test)) for _ in range(self.settings.samples)]
-        return common, {
-            name: reward_at_kl([p["kl"] for p in points], np.array([p["rewards"] for p in points]), clusters, common)
-            for name, points in runs.items()
-        }
+        return at_equal_kl(runs, clusters)
 
     def report(self, table: dict[str, Any]) -> Path:
         """The page."""

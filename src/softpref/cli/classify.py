@@ -1,0 +1,81 @@
+"""The ``softpref classify`` command."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from softpref.cli.options import parse_options, say
+from softpref.data.read_options import ReadOptions
+
+
+def _reading() -> ReadOptions:
+    return ReadOptions(identical="drop")
+
+
+@dataclass
+class ClassifyOptions:
+    """See whether a model's implicit reward prefers what people prefer: accuracy, AUC and calibration on labelled pairs.
+
+    Attributes:
+        model: Run folder of softpref train, or the folder (model or PEFT adapter) or Hub name of any model.
+        data: JSONL or CSV file of labelled pairs; best one unlike the training set.
+        output: Folder for classification.json.
+        reference: Folder or Hub name of the reference; a run folder names its own.
+        beta: Log-odds of a preference per nat of margin; a run folder says its own. Without it there is no calibration.
+        reading: How the file becomes labelled pairs. Pairs with two identical sides are dropped and counted.
+    """
+
+    model: str
+    data: str
+    output: str
+    reference: str | None = None
+    beta: float | None = None
+    reading: ReadOptions = field(default_factory=_reading)
+
+
+def run(argv: Sequence[str]) -> None:
+    """Classify and print the figures."""
+    options = parse_options(ClassifyOptions, "softpref classify", argv)
+    from softpref.evaluation.classify import classify
+    from softpref.run_folder import CLASSIFICATION_FILE
+
+    result = classify(options.model, options.data, options.output, options.reference, options.beta, options.reading)
+    for line in lines(result):
+        say(line)
+    say(f"figures: {options.output}/{CLASSIFICATION_FILE}")
+
+
+FIGURES = {
+    "accuracy": "share of pairs whose better side has the higher reward",
+    "auc": "½ knows nothing, 1 ranks every pair rightly",
+    "brier": "mean (s(βh) − p)²; ¼ for always ½ on hard labels",
+    "log_score": "nats; 0.693 for always ½",
+    "ece": "calibration error of s(βh)",
+    "longer_wins": "accuracy of preferring the longer response",
+}
+
+
+def lines(result: dict[str, Any]) -> Iterator[str]:
+    """What a person reads of ``classification.json``."""
+    against = f" against {result['reference']}" if result["reference"] else ""
+    yield f"{result['model']}{against} on {result['data']}"
+    yield f"{result['pairs']} pairs of {result['prompts']} prompts, {result['ties']} ties; margin: {result['margin']}"
+    yield "                     95% interval over prompts"
+    for name, what in FIGURES.items():
+        if result[name] is not None:
+            estimate = result[name]
+            figure = f"{_number(estimate['value'])} [{_number(estimate['low'])}, {_number(estimate['high'])}]"
+            yield f"  {name:<12} {figure}   ({what})"
+    if result["beta"] is None:
+        yield "  no beta is known, so margins are no probabilities: no Brier score, log score or ECE (give --beta)"
+    yield "label          pairs  accuracy  mean margin (nats)"
+    for row in result["by_bin"]:
+        accuracy = "–" if row["accuracy"] is None else _number(row["accuracy"]["value"])
+        margin = "–" if row["mean_margin"] is None else f"{row['mean_margin']:+.2f}"
+        yield f"  {row['low']:.1f} to {row['high']:.1f} {row['count']:>7}     {accuracy:>5}       {margin:>6}"
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None or value != value else f"{value:.3f}"

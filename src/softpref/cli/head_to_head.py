@@ -1,0 +1,82 @@
+"""The ``softpref head-to-head`` command."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from softpref.cli.evaluate import GenerationOptions, interval, sampling_of
+from softpref.cli.judges import JudgeOptions, make_judge
+from softpref.cli.options import parse_options, say
+from softpref.cli.words import words_and_options
+from softpref.errors import OptionError
+
+SURE, SURER = 0.05, 0.01
+
+
+@dataclass(kw_only=True)
+class HeadToHeadOptions(GenerationOptions, JudgeOptions):
+    """Compare every model with every other before one judge: MODEL is a folder, a Hub name, a .jsonl or .csv file with a
+    prompt and a response per row, or a column of the data. NAME=MODEL gives it a name; models of one name, and paths such
+    as seed_1/gdpo and seed_2/gdpo, are several seeds of one method.
+
+    Attributes:
+        data: JSONL or CSV file with a prompt in every row; not needed where all are files of responses.
+        output: Folder for responses, judgements and figures; run again, it goes on from what lies there.
+    """  # noqa: D205
+
+    output: str
+    data: str | None = None
+
+
+def run(argv: Sequence[str]) -> None:
+    """Models and options, in any order."""
+    models, rest = words_and_options(argv)
+    options = parse_options(HeadToHeadOptions, "softpref head-to-head MODEL MODEL [MODEL ...]", rest)
+    if len(models) < 2:
+        raise OptionError(
+            "name at least two models: softpref head-to-head MODEL MODEL [MODEL ...] --judge … --output …"
+        )
+    from softpref.evaluation.head_to_head import head_to_head
+    from softpref.run_folder import HEAD_TO_HEAD_FILE
+
+    judge = make_judge(JudgeOptions(**{f.name: getattr(options, f.name) for f in fields(JudgeOptions)}))
+    result = head_to_head(models, options.data, judge, options.output, sampling_of(options), say)
+    for line in lines(result):
+        say(line)
+    say(f"figures: {options.output}/{HEAD_TO_HEAD_FILE}")
+
+
+def lines(result: dict[str, Any]) -> Iterator[str]:
+    """What a person reads of ``head_to_head.json``."""
+    yield f"judged by {result['judge']}"
+    yield f"percentage win rate of the row against the column; * p < {SURE}, ** p < {SURER} (Wilcoxon, Holm over all pairs)"
+    yield from matrix(result)
+    yield "pair, percentage win rate with its 95% interval, at equal length, p of Wilcoxon as it is and after Holm, coverage"
+    for pair in result["pairs"]:
+        wilcoxon, rates = pair["tests"]["wilcoxon"], pair["win_rates"]
+        seeds = f", {pair['seeds']} seeds" if pair["seeds"] > 1 else ""
+        yield (
+            f"  {pair['model']} – {pair['against']}: {interval(rates['percentage'])}"
+            f"equal length {interval(pair['length_controlled']).strip()}  p {wilcoxon['p_value']:.2g} → "
+            f"{wilcoxon['p_holm']:.2g}  {pair['asked'] - rates['failed']} of {pair['asked']} judged on "
+            f"{pair['prompts']} prompts{seeds}"
+        )
+    for name, length, repeated in zip(result["models"], result["lengths"], result["repetition"], strict=True):
+        yield f"  {name}: {length['mean_words']:.1f} words on average, longest repeat {repeated['longest_repeat']:.1f}"
+
+
+def matrix(result: dict[str, Any]) -> Iterator[str]:
+    """Rows against columns. A pair stands in it twice: p against q, and 1 − it."""
+    names = result["models"]
+    cells = {}
+    for pair in result["pairs"]:
+        value, p = pair["win_rates"]["percentage"]["value"], pair["tests"]["wilcoxon"]["p_holm"]
+        star = "**" if p < SURER else "*" if p < SURE else ""
+        cells[pair["model"], pair["against"]] = f"{value:.3f}{star}"
+        cells[pair["against"], pair["model"]] = f"{1 - value:.3f}{star}"
+    wide = max(8, *map(len, names)) + 2
+    yield " " * wide + "".join(f"{name:<{wide}}" for name in names)
+    for row in names:
+        yield f"{row:<{wide}}" + "".join(f"{cells.get((row, column), '–'):<{wide}}" for column in names)

@@ -1,0 +1,80 @@
+"""The ``softpref over-optimisation`` command."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from softpref.cli.options import parse_options, say
+from softpref.data.read_options import ReadOptions
+
+
+def _reading() -> ReadOptions:
+    return ReadOptions(identical="drop")
+
+
+@dataclass
+class OverOptimisationOptions:
+    """Show where training took the log-probs of chosen and rejected responses, by label, and warn where they collapsed.
+
+    Attributes:
+        run: Run folder of softpref train.
+        data: JSONL or CSV file of labelled pairs; those of the training if not given.
+        reference: Folder or Hub name of the reference; the run's own if not given.
+        checkpoints: Score every checkpoint in the run folder too.
+        output: Folder for over_optimisation.json; the run folder if not given.
+        reading: How the file becomes labelled pairs. Pairs with two identical sides are dropped and counted.
+    """
+
+    run: str
+    data: str | None = None
+    reference: str | None = None
+    checkpoints: bool = False
+    output: str | None = None
+    reading: ReadOptions = field(default_factory=_reading)
+
+
+def run(argv: Sequence[str]) -> None:
+    """Score both sides and print the table."""
+    options = parse_options(OverOptimisationOptions, "softpref over-optimisation", argv)
+    from softpref.evaluation.over_optimisation import over_optimisation
+    from softpref.run_folder import OVER_OPTIMISATION_FILE
+
+    result = over_optimisation(
+        options.run, options.data, options.reference, options.checkpoints, options.output, options.reading
+    )
+    for line in lines(result):
+        say(line)
+    say(f"figures: {options.output or options.run}/{OVER_OPTIMISATION_FILE}")
+
+
+def lines(result: dict[str, Any]) -> Iterator[str]:
+    """What a person reads of ``over_optimisation.json``."""
+    yield f"{result['run']} against {result['reference']} on {result['pairs']} pairs of {result['data']}"
+    yield "log π/π_ref in nats, mean over pairs"
+    yield "  label         pairs   chosen  per token  rejected      gap"
+    yield from (_row(row) for row in result["by_bin"])
+    for checkpoint in result["checkpoints"]:
+        yield f"step {checkpoint['step']}"
+        yield from (_row(row) for row in checkpoint["by_bin"])
+    if result["over_training"]:
+        last = result["over_training"][-1]
+        yield (
+            f"training log, step {last['step']}: chosen {last['chosen_log_ratio']:+.2f}, rejected "
+            f"{last['rejected_log_ratio']:+.2f}, gap {last['reward_gap']:+.2f}"
+        )
+    if result["kl"] is not None:
+        kl = result["kl"]
+        yield f"KL to the reference on samples: {kl['value']:.2f} [{kl['low']:.2f}, {kl['high']:.2f}] nats per response"
+    if result["warning"] is not None:
+        yield f"WARNING: {result['warning']}"
+
+
+def _row(row: dict[str, Any]) -> str:
+    label = f"  {row['low']:.1f} to {row['high']:.1f} {row['count']:>8}"
+    if not row["count"]:
+        return label
+    names = ("chosen_log_ratio", "chosen_log_ratio_per_token", "rejected_log_ratio", "reward_gap")
+    chosen, per_token, rejected, gap = (row[name] for name in names)
+    return f"{label} {chosen:>+8.2f}   {per_token:>+8.3f}  {rejected:>+8.2f} {gap:>+8.2f}"

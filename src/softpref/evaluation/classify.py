@@ -1,0 +1,206 @@
+"""Does a model's implicit reward prefer what people prefer? Margins on a labelled set, and every figure that follows.
+
+A pair has no first side of its own, so every pair counts in both orders of its sides: the margin h with the label p, and −h
+with 1 − p. Accuracy, Brier and log score are the same either way; AUC and calibration then exist for sets whose files always
+name the better response first, and do not depend on which response a file names first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from softpref.core.calibration import bin_of
+from softpref.core.statistics import Estimate, cluster_bootstrap, tie_aware_accuracy
+from softpref.data.files import write_json
+from softpref.data.formats import read_pairs
+from softpref.data.pairs import PairSet, PreferencePair, text_of
+from softpref.data.read_options import ReadOptions
+from softpref.errors import InputError, OptionError
+from softpref.evaluation.classification import as_dicts, calibration_figures, ranking_figures, side_scores
+from softpref.evaluation.provenance import command_line
+from softpref.evaluation.trained_by import ImplicitReward, reference_of_run, reward_of_run, run_record
+from softpref.run_folder import CLASSIFICATION_FILE
+
+Floats = NDArray[np.float64]
+
+RELIABILITY_BINS = 10
+# Of max(p, 1 − p), from ½ to 1.
+LABEL_EDGES = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model, what its margins are taken against, and how."""
+
+    model: str
+    reference: str | None
+    reward: ImplicitReward
+
+
+def subject_of(model: str, reference: str | None = None, beta: float | None = None) -> Subject:
+    """What to score: a run folder says its reference, its margin and its beta itself; any other model must be told.
+
+    Raises OptionError for a reference or a beta that would have no effect, or that is missing.
+    """
+    record = run_record(model)
+    if record is None:
+        if reference is None:
+            raise OptionError(f"{model} is no run folder, so its reference is not known: name it with --reference")
+        return Subject(model, reference, ImplicitReward(beta=beta))
+    reward = reward_of_run(record)
+    if reward.method == "sft":
+        raise OptionError(
+            f"{model}: was trained by sft, which compares nothing; classify a run that learned preferences"
+        )
+    if beta is not None and reward.beta is not None:
+        raise OptionError(f"{model} was trained with beta {reward.beta}: leave beta out")
+    if reference is not None and not reward.needs_reference:
+        raise OptionError(f"{model} was trained without a reference ({reward.method}): leave reference out")
+    found = (reference or reference_of_run(model, record)) if reward.needs_reference else None
+    return Subject(model, found, replace(reward, beta=beta if reward.beta is None else reward.beta))
+
+
+def classify(
+    model: str,
+    data: str | Path,
+    output: str | Path,
+    reference: str | None = None,
+    beta: float | None = None,
+    reading: ReadOptions | None = None,
+) -> dict[str, Any]:
+    """Classify the pairs of a file by the implicit reward of a model; writes ``classification.json`` and returns it.
+
+    Raises InputError for data without labels, DataError for rows that are wrong, OptionError as ``subject_of`` does.
+    """
+    subject = subject_of(model, reference, beta)
+    pairs = read_pairs(data, reading)
+    require_labels(pairs)
+    h = sides_under(subject, pairs)
+    margins = h[:, 0] - h[:, 1]
+    result = {
+        "model": model,
+        "reference": subject.reference,
+        "data": str(data),
+        "method": subject.reward.method,
+        "margin": subject.reward.describe(),
+        "beta": subject.reward.beta,
+        **classification_figures(margins, pairs, subject.reward.beta),
+        "command": command_line(),
+    }
+    write_json(Path(output) / CLASSIFICATION_FILE, result)
+    return result
+
+
+def require_labels(pairs: PairSet) -> None:
+    """Raises InputError for a file of pairs without labels."""
+    if not pairs.labelled:
+        raise InputError(f"{pairs.name}: its pairs have no label, so there is nothing to compare the margins with")
+
+
+def sides_under(subject: Subject, pairs: Sequence[PreferencePair]) -> Floats:
+    """The implicit reward of both sides of N pairs, (N, 2) in nats, without beta: log-ratios, or log-probs."""
+    scores = side_scores(subject.model, pairs)
+    sides = subject.reward.of_sides(scores.logps, scores.lengths)
+    if subject.reference is None:
+        return sides
+    against = side_scores(subject.reference, pairs)
+    return sides - subject.reward.of_sides(against.logps, against.lengths)
+
+
+# --- figures --------------------------------------------------------------------------------------------------------------
+
+
+def classification_figures(margins: Floats, pairs: Sequence[PreferencePair], beta: float | None) -> dict[str, Any]:
+    """Every figure of N margins (N,) against the pairs' labels, intervals over prompts; plain values, for JSON.
+
+    Without a beta nothing says how sure a margin is, and the figures that would need it are None.
+    """
+    p = np.array([pair.soft_label for pair in pairs], dtype=np.float64)
+    clusters = np.array([text_of(pair.prompt) for pair in pairs])
+    words = np.array([_words(pair.chosen) - _words(pair.rejected) for pair in pairs], dtype=np.float64)
+    once = partial(cluster_bootstrap, clusters=clusters)
+    both = _Twice(clusters)
+    figures: dict[str, Any] = {
+        "pairs": len(pairs),
+        "prompts": len(set(clusters.tolist())),
+        "ties": int((p == 0.5).sum()),
+        **as_dicts(ranking_figures(both.of(margins, odd=True), both.of(p), both)),
+        **dict.fromkeys(("brier", "log_score", "ece", "reliability")),
+        "longer_wins": once(tie_aware_accuracy, words, p).as_dict(),
+        "by_bin": _by_bin(margins, p, clusters),
+    }
+    if beta is not None:
+        figures |= as_dicts(calibration_figures(beta * both.of(margins, odd=True), both.of(p), both))
+        figures["reliability"] = _reliability(expit(beta * both.of(margins, odd=True)), both.of(p))
+    return figures
+
+
+@dataclass(frozen=True)
+class _Twice:
+    """Rows in both orders of their sides, and a bootstrap that knows that they are the same pairs."""
+
+    clusters: NDArray[Any]
+
+    def of(self, values: Floats, odd: bool = False) -> Floats:
+        """(N,) margins to h, −h (``odd``), or (N,) labels to p, 1 − p: (2N,)."""
+        return np.concatenate([values, -values if odd else 1 - values])
+
+    def __call__(self, statistic: Any, *rows: Floats) -> Estimate:
+        """The interval draws prompts; n counts pairs."""
+        found = cluster_bootstrap(statistic, *rows, clusters=np.tile(self.clusters, 2))
+        return replace(found, n=len(self.clusters))
+
+
+def _words(text: Any) -> int:
+    return len(text_of(text).split())
+
+
+def _reliability(predicted: Floats, p: Floats) -> list[dict[str, Any]]:
+    """Equal-width bins of p̂: how many, the mean of p̂ and the mean of p; None where a bin is empty."""
+    which = bin_of(predicted, RELIABILITY_BINS)
+    edges = np.linspace(0, 1, RELIABILITY_BINS + 1)
+    return [
+        {
+            "low": float(low), "high": float(high), "count": int((which == i).sum()),
+            "mean_predicted": mean_or_none(predicted[which == i]), "mean_label": mean_or_none(p[which == i]),
+        }
+        for i, (low, high) in enumerate(pairwise(edges))
+    ]  # fmt: skip
+
+
+def _by_bin(margins: Floats, p: Floats, clusters: NDArray[Any]) -> list[dict[str, Any]]:
+    """Accuracy, and mean margin towards the better side, by how sure the label is."""
+    towards = margins * np.where(p < 0.5, -1, 1)
+    found = []
+    for row, inside in label_bins(p):
+        accuracy = None
+        if (inside & (p != 0.5)).any():
+            estimate = cluster_bootstrap(tie_aware_accuracy, margins[inside], p[inside], clusters=clusters[inside])
+            accuracy = estimate.as_dict()
+        found.append({**row, "accuracy": accuracy, "mean_margin": mean_or_none(towards[inside])})
+    return found
+
+
+def label_bins(p: Floats) -> list[tuple[dict[str, Any], NDArray[np.bool_]]]:
+    """``low``, ``high`` and ``count`` of each bin of max(p, 1 − p), and which of the N pairs lie in it, (N,)."""
+    # 1 − 0.4 is 0.6 and must fall where 0.6 does
+    sure = np.maximum(p, 1 - p).round(9)
+    which = np.clip(np.searchsorted(LABEL_EDGES, sure, side="right") - 1, 0, len(LABEL_EDGES) - 2)
+    return [
+        ({"low": low, "high": high, "count": int((which == i).sum())}, which == i)
+        for i, (low, high) in enumerate(pairwise(LABEL_EDGES))
+    ]
+
+
+def mean_or_none(values: Floats) -> float | None:
+    """The mean, None of nothing."""
+    return float(values.mean()) if len(values) else None

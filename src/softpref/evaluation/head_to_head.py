@@ -1,0 +1,178 @@
+"""Every method against every other before one judge: one generation per run, one store of judgements, one matrix."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from softpref.core.statistics import holm
+from softpref.data.files import write_json
+from softpref.data.formats import write_rows
+from softpref.errors import OptionError
+from softpref.evaluation.comparison import (
+    STORE_FILE,
+    Judged,
+    Side,
+    comparison_rows,
+    figures,
+    judge_sides,
+    lengths,
+    repetition_of,
+)
+from softpref.evaluation.naming import Method, Run, matched_runs, methods_of
+from softpref.evaluation.provenance import command_line
+from softpref.evaluation.sides import (
+    Answers,
+    Prompts,
+    answers_from_column,
+    answers_from_file,
+    answers_from_model,
+    is_file_of_responses,
+    pair_up,
+    read_prompts_of,
+)
+from softpref.generation.sampling import Sampling
+from softpref.judges.base import Judge
+from softpref.judges.store import JudgementStore
+from softpref.run_folder import COMPARISONS_FOLDER, HEAD_TO_HEAD_FILE
+
+TESTS = ("wilcoxon", "permutation")
+
+Say = Callable[[str], None]
+
+
+def head_to_head(
+    models: Sequence[str],
+    data: str | Path | None,
+    judge: Judge,
+    output: str | Path,
+    sampling: Sampling | None = None,
+    say: Say = lambda _: None,
+) -> dict[str, Any]:
+    """Compare every two methods; writes ``head_to_head.json`` and a file of comparisons per pair, and returns the former.
+
+    Args:
+        models: two or more of: a folder (model or PEFT adapter) or Hub name, a file of responses, a column of the data; see
+            ``methods_of`` for names and for runs that are several seeds of one method.
+        data: JSONL or CSV with a ``prompt`` per row; None where all are files of responses.
+        output: folder for responses, judgements and figures. What lies there is not made again.
+        say: takes what begins, for a person at a terminal.
+
+    p-values are corrected by Holm over all pairs, each test by itself. Raises InputError before anything is generated.
+    """
+    sampling, output = sampling or Sampling(), Path(output)
+    methods = methods_of(models)
+    if len(methods) < 2:
+        raise OptionError("name at least two methods to compare: NAME=PATH tells runs of one name apart")
+    prompts, columns = _prompts(data, [run.path for method in methods for run in method.runs])
+    answers = _answers(methods, prompts, columns, sampling, output, say)
+    with JudgementStore(output / STORE_FILE) as store:
+        pairs = []
+        for i, j in combinations(range(len(methods)), 2):
+            say(f"judging {methods[i].name} against {methods[j].name}")
+            found, judged = _pair(methods[i], methods[j], answers, prompts, judge, store)
+            write_rows(output / COMPARISONS_FOLDER / f"{i}_{j}.jsonl", comparison_rows(judged))
+            pairs.append(found)
+    correct(pairs)
+    result = {
+        "models": [method.name for method in methods],
+        "folders": [[run.path for run in method.runs] for method in methods],
+        "seeds": [[run.seed for run in method.runs] for method in methods],
+        "judge": judge.identity,
+        "prompts": len(prompts),
+        "data": None if data is None else str(data),
+        "sampling": sampling.as_dict(),
+        **_of_sides(methods, answers),
+        "pairs": pairs,
+        "command": command_line(),
+    }
+    write_json(output / HEAD_TO_HEAD_FILE, result)
+    return result
+
+
+def correct(pairs: Sequence[dict[str, Any]]) -> None:
+    """Put Holm's correction over all pairs beside each p-value, as ``p_holm``."""
+    for test in TESTS:
+        corrected = holm([pair["tests"][test]["p_value"] for pair in pairs])
+        for pair, p in zip(pairs, corrected, strict=True):
+            pair["tests"][test]["p_holm"] = float(p)
+
+
+def _prompts(data: str | Path | None, paths: Sequence[str]) -> tuple[Prompts, set[str]]:
+    """The prompts, and which of the participants are columns of the data."""
+    if data is None:
+        return read_prompts_of(None, paths), set()
+    prompts = read_prompts_of(data, paths)
+    return prompts, {path for path in paths if any(path in row for _, row in prompts.rows)}
+
+
+def _answers(
+    methods: Sequence[Method], prompts: Prompts, columns: set[str], sampling: Sampling, output: Path, say: Say
+) -> dict[Run, Answers]:
+    """What every run says. Files and columns are read first: a fault in them is found before anything is generated."""
+    runs = {run: _slug(method, run) for method in methods for run in method.runs}
+    found = {}
+    for run, name in runs.items():
+        if run.path in columns:
+            found[run] = answers_from_column(prompts, run.path)
+        elif is_file_of_responses(run.path):
+            found[run] = answers_from_file(run.path, name, prompts)
+    for run, name in runs.items():
+        if run not in found:
+            say(f"responses of {name} to {len(prompts)} prompts")
+            file = output / "responses" / f"{re.sub(r'[^A-Za-z0-9._-]+', '_', name)}.jsonl"
+            found[run] = answers_from_model(run.path, name, prompts, range(len(prompts)), sampling, file)
+    return found
+
+
+def _slug(method: Method, run: Run) -> str:
+    return method.name if len(method.runs) == 1 else f"{method.name}_seed_{run.seed}"
+
+
+def _pair(
+    ours: Method, theirs: Method, answers: dict[Run, Answers], prompts: Prompts, judge: Judge, store: JudgementStore
+) -> tuple[dict[str, Any], Judged]:
+    """Two methods, over every seed that both have."""
+    matched = matched_runs(ours, theirs)
+    parts, left_out = [], []
+    for a, b, _ in matched:
+        paired = pair_up(answers[a], answers[b], prompts)
+        texts = [prompts.texts[place] for place in paired.places]
+        parts.append(judge_sides(Side(ours.name, paired.ours), Side(theirs.name, paired.theirs), texts, judge, store))
+        left_out.append(paired.left_out.as_dict())
+    seeds = [seed for (_, _, seed), part in zip(matched, parts, strict=True) for _ in part.comparisons]
+    judged = Judged(
+        [one for part in parts for one in part.comparisons],
+        [one for part in parts for one in part.judgements],
+        seeds if len(matched) > 1 else None,
+    )
+    found = {
+        "model": ours.name,
+        "against": theirs.name,
+        "seeds": len(matched),
+        **figures(judged),
+        "left_out": {name: sum(counts[name] for counts in left_out) for name in left_out[0]},
+        "by_seed": [_of_seed(seed, part) for (_, _, seed), part in zip(matched, parts, strict=True)],
+    }
+    return found, judged
+
+
+def _of_seed(seed: str, judged: Judged) -> dict[str, Any]:
+    p = [judgement.p for judgement in judged.judgements if judgement.p is not None]
+    return {"seed": seed, "percentage": float(np.mean(p)) if p else None, "judged": len(p)}
+
+
+def _of_sides(methods: Sequence[Method], answers: dict[Run, Answers]) -> dict[str, list[dict[str, Any]]]:
+    """Length and repetition of every method, over all its responses."""
+    sides = []
+    for method in methods:
+        every = [answers[run] for run in method.runs]
+        texts = [text for one in every for found in one.by_place.values() for text in found]
+        finished = [response.finished for one in every for response in one.generated]
+        sides.append(Side(method.name, texts, len(finished) - sum(finished) if finished else None))
+    return {"lengths": [lengths(side) for side in sides], "repetition": [repetition_of(side) for side in sides]}

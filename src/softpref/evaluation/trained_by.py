@@ -1,0 +1,75 @@
+"""What a run folder says of the reward that its training has put into the model, and against what it was trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from softpref.errors import InputError
+from softpref.run_folder import RECIPE_FILE, RUN_FILE, read_json
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ImplicitReward:
+    """How a method turns log-probs into a margin: as sums or means over tokens, against a reference or without one.
+
+    ``beta`` times the margin is the log-odds of a preference; None where the method has no beta, or it is not known.
+    """
+
+    method: str | None = None
+    reduction: str = "sum"
+    needs_reference: bool = True
+    beta: float | None = None
+
+    def of_sides(self, logps: Floats, lengths: Floats) -> Floats:
+        """(N, 2) sums of log-probs and lengths in tokens to (N, 2) log-probs as the method sees them."""
+        return logps / lengths if self.reduction == "mean" else logps
+
+    def describe(self) -> str:
+        """The margin in words."""
+        ratio = "log π/π_ref" if self.needs_reference else "log π"
+        return f"difference of {ratio}{' per token' if self.reduction == 'mean' else ''}"
+
+
+def run_record(folder: str | Path) -> dict[str, Any] | None:
+    """``run.json`` of a run folder, None where there is none (a Hub name, a model's folder)."""
+    found = read_json(Path(folder) / RUN_FILE)
+    if found is None:
+        return None
+    if not isinstance(found, dict) or not isinstance(found.get("method"), dict):
+        raise InputError(f"{Path(folder) / RUN_FILE}: was not written by softpref train (it names no method)")
+    record: dict[str, Any] = found
+    return record
+
+
+def reward_of_run(record: dict[str, Any]) -> ImplicitReward:
+    """The implicit reward of a run, from its ``run.json``."""
+    method = record["method"]
+    return ImplicitReward(
+        method.get("loss_type"),
+        method.get("reduction", "sum"),
+        record.get("reference") is not None,
+        method.get("arguments", {}).get("beta"),
+    )
+
+
+def reference_of_run(folder: str | Path, record: dict[str, Any]) -> str:
+    """The model that a run was trained against: its ``ref_model``, or else the model that it started from.
+
+    Raises InputError where the run does not say, or where that model's folder is gone.
+    """
+    recipe = Path(folder) / RECIPE_FILE
+    named = yaml.safe_load(recipe.read_text(encoding="utf-8")) if recipe.is_file() else {}
+    reference = named.get("ref_model") or named.get("model") or record.get("model", {}).get("start")
+    if not reference:
+        raise InputError(f"{folder}: does not say what it was trained against; name it with --reference")
+    if reference.startswith((".", "/", "~")) and not Path(reference).is_dir():
+        raise InputError(f"{folder}: was trained against {reference}, which is not there; name it with --reference")
+    return str(reference)
