@@ -66,7 +66,57 @@ def write_lines(path, rows):
     path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
 
 
-def write_run(folder, run=RUN, metrics=None, evaluations=None, comparisons=(), frontier=None):
+def classification(accuracy=0.8, **changes):
+    return {
+        "model": "runs/gdpo", "reference": "runs/sft", "data": "data/votes.jsonl", "method": "gdpo", "pairs": 400,
+        "prompts": 90, "accuracy": estimate(accuracy), "auc": estimate(0.85), "brier": estimate(0.05), "log_score": estimate(0.6),
+        "ece": estimate(0.04), "longer_wins": estimate(0.7),
+        "reliability": [
+            {"low": 0.0, "high": 0.5, "count": 40, "mean_predicted": 0.25, "mean_label": 0.375},
+            {"low": 0.5, "high": 1.0, "count": 60, "mean_predicted": 0.75, "mean_label": 0.625},
+        ],
+        "by_bin": [
+            {"low": 0.5, "high": 0.75, "count": 30, "accuracy": estimate(0.55), "mean_margin": 0.25},
+            {"low": 0.75, "high": 1.0, "count": 0, "accuracy": None, "mean_margin": None},
+        ],
+        "command": "softpref classify", **changes,
+    }  # fmt: skip
+
+
+def over_optimisation(warning=None):
+    names = ("chosen_log_ratio", "rejected_log_ratio", "reward_gap")
+    return {
+        "by_bin": [
+            {"low": 0.5, "high": 0.75, "count": 5, **dict(zip(names, (-0.25, -0.5, 0.25), strict=True))},
+            {"low": 0.75, "high": 1.0, "count": 3, **dict(zip(names, (-1.25, -3.5, 2.25), strict=True))},
+        ],
+        "over_training": [{"step": 10 * i, **dict(zip(names, (-0.5 * i, -1.5 * i, 1.0 * i), strict=True))} for i in range(4)],
+        "warning": warning,
+    }  # fmt: skip
+
+
+def duel(model, against, percentage, p_holm, half=0.05):
+    rates = evaluation()["win_rates"] | {"percentage": estimate(percentage, half)}
+    tests = {name: {"p_value": p_holm / 3, "p_holm": p_holm} for name in ("wilcoxon", "permutation")}
+    return {
+        "model": model, "against": against, "prompts": 50, "win_rates": rates, "length_controlled": estimate(percentage - 0.01),
+        "tests": tests,
+    }  # fmt: skip
+
+
+def write_head_to_head(folder, pairs, models=("dpo", "cdpo", "gdpo"), **changes):
+    folder.mkdir(parents=True)
+    figures = {
+        "models": list(models), "folders": [[f"runs/{name}"] for name in models], "judge": "simulated:test:noise=1",
+        "prompts": 50, "sampling": {"temperature": 0.0}, "command": "softpref head-to-head", "pairs": pairs, **changes,
+    }  # fmt: skip
+    (folder / "head_to_head.json").write_text(json.dumps(figures), encoding="utf-8")
+    return folder
+
+
+def write_run(
+    folder, run=RUN, metrics=None, evaluations=None, comparisons=(), frontier=None, classifications=None, drift=None
+):
     """``evaluations`` by name; each gets the same comparisons. What is None or empty is not written."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "run.json").write_text(json.dumps(run), encoding="utf-8")
@@ -78,6 +128,12 @@ def write_run(folder, run=RUN, metrics=None, evaluations=None, comparisons=(), f
         (place / "evaluation.json").write_text(json.dumps(figures), encoding="utf-8")
         if comparisons:
             write_lines(place / "comparisons.jsonl", comparisons)
+    for name, figures in (classifications or {}).items():
+        place = folder / "classifications" / name
+        place.mkdir(parents=True)
+        (place / "classification.json").write_text(json.dumps(figures), encoding="utf-8")
+    if drift is not None:
+        (folder / "over_optimisation.json").write_text(json.dumps(drift), encoding="utf-8")
     if frontier is not None:
         (folder / "frontier.json").write_text(json.dumps(frontier), encoding="utf-8")
     return folder

@@ -1,17 +1,29 @@
 """The page shows what the run folders say, asks nothing of the network, and lets no text in them act."""
 
+import base64
+import hashlib
 import json
 import re
-import subprocess
 from html.parser import HTMLParser
-from pathlib import Path
 
 import pytest
-from run_folders import RUN, comparison, estimate, evaluation, training, write_run
+from run_folders import (
+    RUN,
+    classification,
+    comparison,
+    duel,
+    estimate,
+    evaluation,
+    over_optimisation,
+    training,
+    write_head_to_head,
+    write_run,
+)  # fmt: skip
 
-from softpref.errors import InputError
+from softpref.errors import InputError, OptionError
 from softpref.report.collect import names_of, read_run
-from softpref.report.page import MAX_SHOWN_TEXT, write_report
+from softpref.report.page import write_report
+from softpref.report.text import MAX_SHOWN_TEXT
 
 HOSTILE = (
     '</pre></script><script>alert(1)</script><img src="http://evil.example/x.png" onerror="alert(2)">{{ 7 * 7 }}&amp;'
@@ -25,12 +37,14 @@ class Page(HTMLParser):
 
     def __init__(self, html):
         super().__init__(convert_charrefs=True)
-        self.elements, self.text, self.styles, self.tables, self.open = [], [], [], [], []
+        self.elements, self.text, self.styles, self.scripts, self.tables, self.open = [], [], [], [], [], []
         self.feed(html)
         self.close()
         assert self.open == []
 
     def handle_starttag(self, tag, attrs):
+        # marks for ``facts``: no text of a page holds control characters
+        self.text.extend({"dt": ["\x01"], "dd": ["\x02"]}.get(tag, []))
         self.elements.append((tag, dict(attrs)))
         if tag not in VOID:
             self.open.append(tag)
@@ -46,13 +60,14 @@ class Page(HTMLParser):
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
+        self.text.extend(["\x02"] if tag == "dd" else [])
 
     def handle_data(self, data):
-        if self.open and self.open[-1] == "style":
-            self.styles.append(data)
+        if self.open and self.open[-1] in ("style", "script"):
+            (self.styles if self.open[-1] == "style" else self.scripts).append(data)
             return
         self.text.append(data)
-        if {"td", "th"} & set(self.open):
+        if {"td", "th"} & set(self.open) and data.strip():
             self.tables[-1][-1][-1] += data
 
     def row(self, table, name):
@@ -65,6 +80,14 @@ class Page(HTMLParser):
 def page_of(*folders, tmp_path, title="softpref report"):
     path = write_report(folders, tmp_path / "report.html", title)
     return Page(path.read_text(encoding="utf-8"))
+
+
+def facts(page):
+    """Terms and what stands beside them."""
+    found, text = {}, "".join(page.text)
+    for name, value in re.findall(r"\x01([^\x01\x02]*)\x02([^\x01\x02]*)", text):
+        found.setdefault(name.strip(), value.strip())
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -104,19 +127,18 @@ def page(file):
 
 def test_the_figures_of_every_run_stand_in_the_tables(page):
     run = page.row("label treatment", "gdpo")
-    assert {name: run[name].strip() for name in ("loss", "label treatment", "arguments", "pairs", "updates", "seed")} == {
-        "loss": "dpo", "label treatment": "geometric", "arguments": "beta = 0.3", "pairs": "8", "updates": "20", "seed": "1",
+    assert run == {
+        "run": "gdpo", "loss": "dpo", "label treatment": "geometric", "arguments": "beta = 0.3", "rows learned from": "8",
+        "updates": "20", "seed": "1",
     }  # fmt: skip
-    greedy = page.row("percentage", "cdpo")
-    assert (greedy["ties"], greedy["coverage"], greedy["mean words"], greedy["unfinished"]) == (
-        "12.5%",
-        "87.5%",
-        "12.5",
-        "3",
-    )
-    assert all(number in greedy["percentage"] for number in ("0.570", "0.470", "0.670"))
-    assert all(number in greedy["gold"] for number in ("0.800", "0.700", "0.900"))
-    assert all(number in greedy["KL, nats"] for number in ("2.50", "2.40", "2.60"))
+    greedy = page.row("binary (ties win)", "cdpo")
+    assert (greedy["ties"], greedy["coverage"], greedy["failed"]) == ("12.5%", "87.5%", "1")
+    assert greedy["percentage"] == "57.0%47.0 to 67.0"
+    assert greedy["gold"] == "0.8000.700 to 0.900"
+    assert greedy["KL, nats"] == "2.502.40 to 2.60"
+    ours, theirs = page.row("mean words", "cdpo"), page.row("mean words", "sft")
+    assert (ours["mean words"], ours["unfinished"], ours["longer side wins"]) == ("12.5", "3", "55.0%45.0 to 65.0")
+    assert (theirs["mean words"], theirs["unfinished"], theirs["longer side wins"]) == ("9.2", "0", "–")
     text = "".join(page.text)
     for words in (
         "Tea",
@@ -131,29 +153,21 @@ def test_the_figures_of_every_run_stand_in_the_tables(page):
 
 def test_every_figure_is_there_with_a_name_for_screen_readers(page):
     """Labels once for both runs (one fingerprint), 4 curves, win rates of 2 evaluations, rewards of one, the frontier."""
+    assert all(a["role"] == "img" for tag, a in page.elements if tag == "svg")
     labels = [attributes["aria-label"] for tag, attributes in page.elements if tag == "svg"]
     assert sorted(labels) == sorted([
-        "Soft labels of pairs.jsonl", "Training loss", "Margin", "Log-ratio of the chosen side",
-        "Log-ratio of the rejected side", "Win rates, greedy", "Win rates, sampled", "Reward, greedy",
+        "Soft labels of pairs.jsonl", "Training loss", "Gap between the two along training",
+        "Log-ratio of the chosen side along training", "Log-ratio of the rejected side along training",
+        "Win rates, greedy, against sft", "Win rates, sampled, against sft", "Reward, greedy",
         "gold against KL along training",
     ])  # fmt: skip
 
 
-def test_failed_comparisons_are_no_examples(page, folders):
+def test_failed_comparisons_are_no_examples(page):
     text = "".join(page.text)
     assert "p = 0.90" in text
     assert "p = None" not in text
-    assert len(read_run(folders[0]).evaluations[0].examples) == 2
-
-
-def test_examples_are_the_surest_and_the_least_sure(tmp_path):
-    rows = [comparison(i / 40, prompt=f"p{i}") for i in range(41)]
-    folder = write_run(tmp_path / "run", evaluations={"greedy": evaluation()}, comparisons=rows)
-    [found] = read_run(folder).evaluations
-    p = [row["p"] for row in found.examples]
-    assert p[:4] == [1.0, 0.975, 0.95, 0.925]
-    assert sorted(p[4:8]) == [0.45, 0.475, 0.5, 0.525] or sorted(p[4:8]) == [0.475, 0.5, 0.525, 0.55]
-    assert p[8:] == [0.075, 0.05, 0.025, 0.0]
+    assert len([a for tag, a in page.elements if a.get("class") == "example"]) == 4
 
 
 def test_a_labelled_data_set_shows_its_judge(tmp_path):
@@ -169,10 +183,10 @@ def test_a_labelled_data_set_shows_its_judge(tmp_path):
     for name, gold in (("plain", {}), ("demo", {"gold": {"accuracy against gold": 0.75}})):
         run = {**RUN, "data": {**RUN["data"], "labelling": {**labelling, **gold}}}
         page = page_of(write_run(tmp_path / name, run, training()), tmp_path=tmp_path)
-        cells = {row[0]: row[1] for table in page.tables for row in table if len(row) == 2}
-        assert (cells["judge"], cells["labelled"]) == ("simulated:test", "9 of 10 (coverage 90.0%)")
-        assert (cells["position bias"], cells["orders disagree"]) == ("+0.250", "12.5%")
-        assert cells.get("accuracy against gold") == ("0.750" if gold else None)
+        said = facts(page)
+        assert (said["labels come from"], said["coverage"]) == ("judge simulated:test", "9 of 10 (90.0%)")
+        assert (said["position bias"], said["orders disagree"]) == ("+0.250 (0 without)", "12.5%")
+        assert said.get("accuracy against gold") == ("0.750" if gold else None)
 
 
 def test_runs_of_one_name_are_two_runs(tmp_path):
@@ -188,11 +202,9 @@ def test_runs_of_one_name_are_two_runs(tmp_path):
     ]
     html = write_report(folders, tmp_path / "report.html").read_text(encoding="utf-8")
     loss = html[html.index('aria-label="Training loss"') :]
-    lines = re.findall(
-        r'<g id="line2d_\d+">\s*<path d="[^"]*" clip-path[^>]*stroke: (#\w+)', loss[: loss.index("</svg>")]
-    )
-    assert len(lines) == 2
-    assert len(set(lines)) == 2
+    drawn = loss[: loss.index("</svg>")]
+    assert set(re.findall(r"stroke: var\(--series-(\d)", drawn)) == {"0", "1"}
+    assert drawn.count("seed_1/gdpo") == drawn.count("seed_2/gdpo") == 1
 
 
 def test_names_are_as_short_as_they_can_be(tmp_path):
@@ -212,7 +224,7 @@ def test_like_stands_beside_like(tmp_path):
     others = {"a": {}, "b": {}, "c": {"against": "base"}, "d": {"judge": "human"}}
     folders = [write_run(tmp_path / name, evaluations={"greedy": evaluation(**e)}) for name, e in others.items()]
     page = page_of(*folders, tmp_path=tmp_path)
-    tables = [[row[0] for row in table[1:]] for table in page.tables if "percentage" in table[0]]
+    tables = [[row[0] for row in table[1:]] for table in page.tables if "tie-aware" in table[0]]
     assert tables == [["a", "b"], ["c"], ["d"]]
     text = "".join(page.text)
     for heading in (
@@ -221,6 +233,7 @@ def test_like_stands_beside_like(tmp_path):
         "greedy, against sft, judged by human",
     ):
         assert f"Results: {heading}\n" in text
+        assert f"Lengths, {heading}CSV" in text
 
 
 def test_losses_of_different_scales_have_figures_of_their_own(tmp_path):
@@ -248,8 +261,7 @@ def test_one_order_alone_has_no_position_bias(tmp_path):
     }
     run = {**RUN, "data": {**RUN["data"], "labelling": labelling}}
     page = page_of(write_run(tmp_path / "run", run), tmp_path=tmp_path)
-    cells = {row[0]: row[1] for table in page.tables for row in table if len(row) == 2}
-    assert (cells["position bias"], cells["orders disagree"]) == ("–", "–")
+    assert (facts(page)["position bias"], facts(page)["orders disagree"]) == ("– (0 without)", "–")
 
 
 def test_one_run_has_one_colour_in_every_figure(tmp_path):
@@ -257,8 +269,8 @@ def test_one_run_has_one_colour_in_every_figure(tmp_path):
     both = [write_run(tmp_path / name, metrics=log) for name, log in (("gdpo", None), ("cdpo", training()))]
     html = write_report(both, tmp_path / "report.html").read_text(encoding="utf-8")
     loss = html[html.index('aria-label="Training loss"') :]
-    assert "#d55e00" in loss[: loss.index("</svg>")]
-    assert "#0072b2" not in loss[: loss.index("</svg>")]
+    assert "var(--series-1," in loss[: loss.index("</svg>")]
+    assert "var(--series-0," not in loss[: loss.index("</svg>")]
 
 
 def test_a_run_without_a_reference_has_its_curve_too(tmp_path):
@@ -279,15 +291,20 @@ def test_a_run_alone_makes_a_page(tmp_path):
     run = {key: value for key, value in RUN.items() if key not in ("finished", "step_0_difference")}
     run = {**run, "data": {**RUN["data"], "labels": None}}
     page = page_of(write_run(tmp_path / "run", run), tmp_path=tmp_path)
-    assert page.row("label treatment", "run")["updates"] == "unfinished"
+    assert "updates" not in page.row("label treatment", "run")
+    text = "".join(page.text)
+    assert "Not finished when this was written: run." in text
+    assert "Nothing here was evaluated, so there is no verdict." in text
+    assert "The folders hold nothing of: evaluations; a training log;" in text
     assert not any(tag == "svg" for tag, _ in page.elements)
 
 
 def test_an_evaluation_of_one_run_only_and_without_examples(tmp_path):
     both = [write_run(tmp_path / "a", evaluations={"greedy": evaluation()}), write_run(tmp_path / "b")]
     page = page_of(*both, tmp_path=tmp_path)
-    assert page.row("percentage", "a")["coverage"] == "87.5%"
-    assert "Examples: greedy" not in "".join(page.text)
+    assert page.row("binary (ties win)", "a")["coverage"] == "87.5%"
+    assert "Examples, greedy" not in "".join(page.text)
+    assert "evaluations of b" in "".join(page.text)
 
 
 def test_examples_of_the_second_run_are_shown_where_the_first_has_none(tmp_path):
@@ -295,7 +312,9 @@ def test_examples_of_the_second_run_are_shown_where_the_first_has_none(tmp_path)
         write_run(tmp_path / name, evaluations={"greedy": evaluation()}, comparisons=rows)
         for name, rows in (("a", []), ("b", [comparison()]))
     ]
-    assert "b beside sft" in "".join(page_of(*both, tmp_path=tmp_path).text)
+    page = page_of(*both, tmp_path=tmp_path)
+    assert "1 of 1" in "".join(page.text)
+    assert [a["data-p"] for _, a in page.elements if "data-p" in a] == ["0.900000"]
 
 
 def test_one_prompt_has_no_interval(tmp_path):
@@ -304,12 +323,12 @@ def test_one_prompt_has_no_interval(tmp_path):
     figures = evaluation()
     figures["win_rates"] = {**figures["win_rates"], "percentage": rate}
     page = page_of(write_run(tmp_path / "run", evaluations={"greedy": figures}), tmp_path=tmp_path)
-    assert page.row("percentage", "run")["percentage"] == "0.600–"
+    assert page.row("binary (ties win)", "run")["percentage"] == "60.0%"
 
 
 def test_nothing_was_of_unequal_length(tmp_path):
     page = page_of(write_run(tmp_path / "run", evaluations={"greedy": evaluation(longer_wins=None)}), tmp_path=tmp_path)
-    assert page.row("percentage", "run")["longer side wins"] == "–"
+    assert "longer side wins" not in page.row("mean words", "run")
 
 
 def test_a_folder_without_a_run_is_named(tmp_path):
@@ -343,13 +362,16 @@ def test_a_log_whose_last_line_was_cut_by_a_kill_is_read_or_named(tmp_path):
 def assert_harmless(page):
     """Nothing acts, nothing is fetched: only fragments and data URLs are referred to."""
     for tag, attributes in page.elements:
-        assert tag not in ("script", "iframe", "object", "embed", "link", "img", "base", "form"), tag
+        assert tag not in ("iframe", "object", "embed", "link", "img", "base", "form"), tag
         for name, value in attributes.items():
             assert not name.startswith("on"), (tag, name)
             if name in ("src", "href", "xlink:href", "action", "data", "poster", "srcset", "formaction"):
                 assert value.startswith(("#", "data:")), (tag, name, value)
             if name in ("style", "clip-path", "fill", "filter", "mask"):
                 assert not re.search(r"url\(\s*['\"]?(?!#|data:)", value), (tag, name, value)
+    assert len(page.scripts) == len([tag for tag, _ in page.elements if tag == "script"]) == 1
+    assert "fetch" not in page.scripts[0]
+    assert "eval" not in page.scripts[0]
     assert not re.search(r"@import|url\(\s*['\"]?(?!#|data:)|expression\(", "".join(page.styles))
 
 
@@ -359,6 +381,8 @@ def test_a_page_refers_to_nothing_outside(page):
         a["content"] for tag, a in page.elements if tag == "meta" and a.get("http-equiv") == "Content-Security-Policy"
     ]
     assert "default-src 'none'" in policy
+    digest = base64.b64encode(hashlib.sha256(page.scripts[0].encode()).digest()).decode()
+    assert re.findall(r"script-src ([^;]*)", policy) == [f"'sha256-{digest}'"]
 
 
 def test_hostile_text_is_shown_and_does_not_act(tmp_path):
@@ -378,7 +402,7 @@ def test_hostile_text_is_shown_and_does_not_act(tmp_path):
     page = page_of(folder, tmp_path=tmp_path, title=HOSTILE)
     assert_harmless(page)
     text = "".join(page.text)
-    assert text.count(HOSTILE) >= 9
+    assert text.count(HOSTILE) >= 8
     assert name in text
 
 
@@ -408,7 +432,7 @@ def test_what_cannot_be_written_is_shown_by_its_number(tmp_path):
     folder = write_run(tmp_path / "run", {**RUN, "command": half}, evaluations=figures)
     write_lines_ascii(folder / "evaluations" / "greedy" / "comparisons.jsonl", [comparison(0.9, half)])
     html = write_report([folder], tmp_path / "report.html", f"\u202e{half}").read_text(encoding="utf-8")
-    assert html.count("x\\ud83dy") >= 5
+    assert html.count("x\\ud83dy") >= 4
     assert "\u202e" not in html
 
 
@@ -420,7 +444,7 @@ def test_line_separators_in_a_response_do_not_break_the_reading(tmp_path):
     """``comparisons.jsonl`` holds them as they are."""
     text = "one\u2028two\u2029three\u0085four"
     folder = write_run(tmp_path / "run", evaluations={"greedy": evaluation()}, comparisons=[comparison(0.9, text)])
-    assert read_run(folder).evaluations[0].examples[0]["prompt"] == text
+    assert read_run(folder).evaluations[0].comparisons[0]["prompt"] == text
 
 
 def test_endless_text_is_cut(tmp_path):
@@ -445,7 +469,9 @@ def test_names_mean_themselves_in_figures(tmp_path, name):
     """Matplotlib hides labels that begin with _ and reads what stands between two $ as mathematics."""
     folder = write_run(tmp_path / name, metrics=training(), evaluations={"greedy": evaluation()})
     html = write_report([folder], tmp_path / "report.html").read_text(encoding="utf-8")
-    for figure in ("Training loss", "Win rates, greedy"):
+    write_run(tmp_path / "other", metrics=training())
+    html = write_report([folder, tmp_path / "other"], tmp_path / "report.html").read_text(encoding="utf-8")
+    for figure in ("Training loss", "Win rates, greedy, against sft"):
         start = html.index(f'aria-label="{figure}"')
         assert name in "".join(Page("<svg " + html[start : html.index("</svg>", start)] + "</svg>").text)
 
@@ -467,18 +493,120 @@ def test_what_figures_refer_to_is_there(page):
     assert used <= defined
 
 
-CHROMIUM = Path("/usr/bin/chromium")
+def test_ids_are_not_given_twice(page):
+    ids = [a["id"] for _, a in page.elements if "id" in a]
+    assert len(ids) == len(set(ids))
 
 
-@pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no browser at {CHROMIUM}")
-def test_a_browser_opens_it(file, tmp_path):
-    command = [
-        str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}",
-        "--enable-logging=stderr", "--v=0", "--dump-dom", file.as_uri(),
-    ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-    page = Page(done.stdout)
-    assert page.row("percentage", "gdpo")["coverage"] == "87.5%"
-    assert_harmless(page)
-    assert "CONSOLE" not in done.stderr
-    assert "Refused to" not in done.stderr
+# -------------------------------------------------------------------------------------------------- all that a run can leave
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory):
+    """Three runs with everything, and a head-to-head: the page's text and its HTML."""
+    root = tmp_path_factory.mktemp("full")
+    names = ("dpo", "cdpo", "gdpo")
+    for place, name in enumerate(names):
+        controlled = {
+            "length_controlled": estimate(0.55),
+            "repetition": {side: repetition() for side in ("model", "against")},
+        }
+        tests = {"wilcoxon": {"p_value": 0.0001}, "permutation": {"p_value": 0.25}}
+        write_run(
+            root / name,
+            metrics=training(),
+            evaluations={"greedy": evaluation(0.6 + 0.05 * place, **controlled, tests=tests)},
+            comparisons=[comparison(0.2 + 0.3 * place), comparison(0.5, prompt="wait")],
+            classifications={"votes": classification(0.7 + 0.05 * place)},
+            drift=over_optimisation("the chosen log-ratio fell" if name == "cdpo" else None),
+        )
+    pairs = [duel("dpo", "cdpo", 0.52, 0.9), duel("dpo", "gdpo", 0.4, 0.01), duel("cdpo", "gdpo", 0.35, 0.0003)]
+    write_head_to_head(root / "duels", pairs)
+    path = write_report([*(root / name for name in names), root / "duels"], root / "report.html")
+    return Page(path.read_text(encoding="utf-8"))
+
+
+def repetition():
+    return {"distinct_1": 0.5, "distinct_2": 0.75, "distinct_3": None, "longest_repeat": 2.5}
+
+
+def test_the_matrix_holds_both_directions(full):
+    """gdpo against cdpo is what cdpo against gdpo is not: 1 − 0.35 = 0.65, and its interval 1 − 0.40 to 1 − 0.30."""
+    [matrix] = [rows for rows in full.tables if rows[0] == ["", "gdpo", "dpo", "cdpo"]]
+    assert matrix[1] == ["gdpo", "·", "60.0%55.0 to 65.0", "65.0%60.0 to 70.0"]
+    assert matrix[3] == ["cdpo", "35.0%30.0 to 40.0", "48.0%43.0 to 53.0", "·"]
+
+
+def test_tests_are_shown_with_their_correction(full):
+    [pairs] = [rows for rows in full.tables if "Wilcoxon p, Holm" in rows[0]]
+    assert [row[pairs[0].index("Wilcoxon p, Holm")] for row in pairs[1:]] == ["0.900", "0.010", "< 0.001"]
+    row = full.row("tie-aware", "cdpo")
+    assert (row["Wilcoxon p"], row["permutation p"]) == ("< 0.001", "0.250")
+
+
+def test_length_is_controlled_and_repetition_shown(full):
+    row = full.row("mean words", "gdpo")
+    assert row["win rate"] == "70.0%60.0 to 80.0"
+    assert row["at equal length"] == "55.0%45.0 to 65.0"
+    assert (row["distinct 1-grams"], row["2-grams"], row["longest repeat, words"]) == ("50.0%", "75.0%", "2.5")
+    assert "3-grams" not in row
+
+
+def test_the_implicit_reward_is_scored_and_its_empty_bins_left_out(full):
+    row = full.row("AUC", "cdpo")
+    assert (row["accuracy"], row["pairs"]) == ("75.0%65.0 to 85.0", "400")
+    [reliability] = [rows for rows in full.tables if "mean predicted" in rows[0]]
+    assert reliability[1] == ["dpo", "0.00", "0.50", "40", "0.250", "0.375"]
+    [by_label] = [rows for rows in full.tables if "mean margin, nats" in rows[0]]
+    assert len(by_label) == 1 + 3
+
+
+def test_the_drift_measured_apart_takes_the_place_of_the_log(full):
+    """The log says 0.1 per line; over_optimisation.json says −0.5 per ten updates."""
+    [chosen] = [
+        rows for rows in full.tables if rows[0] == ["run", "update", "log-ratio, nats"] and rows[2][2] == "−0.500"
+    ]
+    assert chosen[1:5] == [
+        ["dpo", "0", "+0.000"],
+        ["dpo", "10", "−0.500"],
+        ["dpo", "20", "−1.000"],
+        ["dpo", "30", "−1.500"],
+    ]
+    assert "cdpo: the chosen log-ratio fell" in "".join(full.text)
+
+
+def test_examples_join_the_runs_by_prompt(full):
+    """0.2, 0.5 and 0.8 for one prompt: one example, of mean 0.5 and spread 0.6."""
+    first, _ = [a for _, a in full.elements if "data-p" in a]
+    assert (first["data-p"], first["data-low"], first["data-high"]) == ("0.500000", "0.200000", "0.800000")
+    assert first["data-differ"] == "0.600000"
+
+
+def test_nothing_is_said_to_be_missing_that_is_there(full):
+    assert "What is not here" not in "".join(full.text)
+
+
+def test_another_format_is_refused(tmp_path):
+    with pytest.raises(OptionError, match="format is 'pdf'"):
+        write_report([write_run(tmp_path / "run")], tmp_path / "report.pdf", form="pdf")
+
+
+def test_a_long_log_is_thinned_and_says_so(tmp_path):
+    lines = [{"step": step, "loss": 1 / step} for step in range(1, 5001)]
+    page = page_of(write_run(tmp_path / "run", metrics=lines), tmp_path=tmp_path)
+    assert "4880 of 5000 points were left out, evenly." in "".join(page.text)
+
+
+def test_a_dozen_runs_stay_under_three_megabytes(tmp_path):
+    """Two evaluations each of 400 long comparisons, 3000 lines of log."""
+    text = "word <b> & more " * 100
+    rows = [comparison(i / 400, f"prompt {i}", text, text) for i in range(400)]
+    lines = [
+        {"step": i, "loss": 0.5, "margin": 1.0 * i, "chosen_logratio": -0.1 * i, "rejected_logratio": -0.5}
+        for i in range(3000)
+    ]
+    evaluations = {"greedy": evaluation(), "sampled": evaluation()}
+    folders = [
+        write_run(tmp_path / f"run_{i}", metrics=lines, evaluations=evaluations, comparisons=rows) for i in range(12)
+    ]
+    assert write_report(folders, tmp_path / "report.html").stat().st_size < 3_000_000

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text as Styled
 
 from softpref.cli.histogram import histogram_lines
-from softpref.cli.options import parse_options
+from softpref.cli.options import parse_options, say
 from softpref.data.formats import training_rows
 from softpref.data.inspection import LENGTH_QUANTILES, Inspection, inspect_pairs
 from softpref.data.pairs import Completion, PairSet, PreferencePair, text_of
@@ -24,6 +24,7 @@ from softpref.errors import OptionError
 
 STYLES = {"prompt": "dim", "chosen": "green", "rejected": "red", "completion": "green"}
 SHOWN_ROWS = 5
+PAGE_ONLY = ("annotators", "orders", "gold", "gold_first", "gold_second")
 
 
 def _reading() -> ReadOptions:
@@ -39,6 +40,14 @@ class InspectOptions:
         model: Folder or Hub name of a model; its tokenizer then shows one row as tokens.
         row: Which row to show as tokens, counted from 1 as in the file; the first kept one if not given.
         max_length: Tokens of prompt and one response, for the token view.
+        html: HTML file for a page about the pairs: agreement, labels, position, lengths, and which pairs are unsure.
+        annotators: Columns or paths (meta.judges) that hold opinions: P(first side preferred), counts [first, second] or
+            [first, neither, second], or a mapping of those by name. For the page.
+        orders: Column or path that holds counts by presentation order, {original: [first, second], swapped: [first, second]}, for
+            the file's first side; without it the label's own two orders are used. For the page.
+        gold: Column or path of a label that is trusted: the soft labels are held against it. For the page.
+        gold_first: The value of gold that says that the first side is better; without it, gold is a number in [0, 1].
+        gold_second: The value of gold that says that the second side is better.
         reading: How the file becomes labelled pairs. Pairs with two identical sides are dropped, counted and named here.
     """
 
@@ -46,6 +55,12 @@ class InspectOptions:
     model: str | None = None
     row: int | None = None
     max_length: int | None = 1024
+    html: str | None = None
+    annotators: list[str] = field(default_factory=list)
+    orders: str | None = None
+    gold: str | None = None
+    gold_first: str | None = None
+    gold_second: str | None = None
     reading: ReadOptions = field(default_factory=_reading)
 
 
@@ -54,19 +69,50 @@ def run(argv: Sequence[str]) -> None:
     options = parse_options(InspectOptions, "softpref inspect", argv)
     if options.row is not None and options.model is None:
         raise OptionError("row has no effect without model: give the model whose tokens to show")
+    _check_page(options)
     # file names and rows are not markup, and :smile: in them is no emoji
     console = Console(highlight=False, emoji=False, soft_wrap=True)
     numbered, faults = read_rows(Path(options.data))
     rows = training_rows(numbered, options.data, options.reading, faults)
     if isinstance(rows, PairSet):
         kept = {pair.row for pair in rows}
-        show(inspect_pairs(rows), rows, [number for number, _ in numbered if number not in kept], console)
+        found, dropped = inspect_pairs(rows), [number for number, _ in numbered if number not in kept]
+        show(found, rows, dropped, console)
+        write_page(found, rows, len(dropped), options)
     elif options.reading != _reading():
         raise OptionError(f"reading has no effect: {options.data} holds completions, not pairs")
+    elif options.html is not None:
+        raise OptionError(f"html is about pairs, and {options.data} holds completions: leave it out")
     else:
         show_completions(options.data, rows, console)
     if options.model is not None:
         show_tokens(rows, options, console)
+
+
+def _check_page(options: InspectOptions) -> None:
+    """Before the file is read."""
+    if options.html is None:
+        for name in PAGE_ONLY:
+            if getattr(options, name):
+                raise OptionError(f"{name} has no effect without html: give the HTML file to write")
+        return
+    if options.gold is None and (options.gold_first or options.gold_second):
+        raise OptionError("gold_first and gold_second have no effect without gold: name its column")
+    if Path(options.html).suffix != ".html" or Path(options.html).is_dir():
+        raise OptionError(f"html is {options.html!r}; give a .html file")
+
+
+def write_page(found: Inspection, pairs: PairSet, dropped: int, options: InspectOptions) -> None:
+    """The same and more as a page, where one is asked for."""
+    if options.html is None:
+        return
+    from softpref.evaluation.calibration import GoldOptions
+    from softpref.report.data_report import Columns, data_report
+    from softpref.report.page import write_page as write
+
+    gold = None if options.gold is None else GoldOptions(options.gold, options.gold_first, options.gold_second)
+    document = data_report(pairs, found, dropped, Columns(options.annotators, options.orders, gold))
+    say(f"page: {write(document, options.html)}")
 
 
 def show(found: Inspection, pairs: PairSet, dropped: Sequence[int], console: Console) -> None:

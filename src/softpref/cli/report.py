@@ -5,41 +5,46 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from softpref.cli.options import parse_options, say
 from softpref.errors import OptionError
 
+SUFFIXES = {"html": ".html", "markdown": ".md"}
+
 
 @dataclass
 class ReportOptions:
-    """Write one self-contained HTML page about runs.
+    """Write one self-contained page about runs and head-to-heads.
 
     Attributes:
-        output: The HTML file to write.
+        output: The file to write; report.html, or report.md, if not given.
+        format: html, or markdown for a model card or an issue.
         title: Heading of the page.
     """
 
-    output: str = "report.html"
+    output: str | None = None
+    format: Literal["html", "markdown"] = "html"
     title: str = "softpref report"
 
 
 def run(argv: Sequence[str]) -> None:
     """Folders and options, in any order."""
-    folders, rest = _folders(argv)
-    options = parse_options(ReportOptions, "softpref report RUN [RUN ...]", rest)
+    folders, rest = split_folders(argv)
+    options = parse_options(ReportOptions, "softpref report RUN [RUN ...] [HEAD_TO_HEAD ...]", rest)
     if not folders:
         raise OptionError("name the run folders to report on: softpref report RUN [RUN ...] --output report.html")
-    output = Path(options.output)
+    output = Path(options.output or f"report{SUFFIXES[options.format]}")
     if output.is_dir():
         raise OptionError(
-            f"output is {options.output!r}, which is a folder; name a file, such as {output / 'report.html'}"
+            f"output is {str(output)!r}, which is a folder; name a file, such as {output / f'report{SUFFIXES[options.format]}'}"
         )
     from softpref.report.page import write_report
 
-    say(f"report: {write_report(folders, output, options.title)}")
+    say(f"report: {write_report(folders, output, options.title, options.format)}")
 
 
-def _folders(argv: Sequence[str]) -> tuple[list[str], list[str]]:
+def split_folders(argv: Sequence[str]) -> tuple[list[str], list[str]]:
     """What stands for itself, and the options, each with the argument after it."""
     folders, rest = [], []
     words = iter(argv)

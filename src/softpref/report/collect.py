@@ -10,37 +10,43 @@ from typing import Any
 
 from softpref.errors import InputError
 from softpref.run_folder import (
+    CLASSIFICATION_FILE,
+    CLASSIFICATIONS_FOLDER,
     COMPARISONS_FILE,
     EVALUATION_FILE,
     EVALUATIONS_FOLDER,
     FRONTIER_FILE,
+    HEAD_TO_HEAD_FILE,
     METRICS_FILE,
+    OVER_OPTIMISATION_FILE,
     RUN_FILE,
     read_json,
     read_lines,
 )
 
-EXAMPLES = 12
+CLASSIFICATION = f"{CLASSIFICATIONS_FOLDER}/*/{CLASSIFICATION_FILE}"
 
 
 @dataclass(frozen=True)
 class EvaluationResult:
-    """One evaluation of a run: its name, what ``evaluation.json`` says, and some of its comparisons."""
+    """One evaluation of a run: its name, what ``evaluation.json`` says, and its comparisons."""
 
     name: str
     figures: dict[str, Any]
-    examples: list[dict[str, Any]] = field(default_factory=list)
+    comparisons: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class RunResult:
-    """One run folder: ``run.json``, the training log, its evaluations, and its points of reward against KL."""
+    """One run folder: ``run.json``, the training log, its evaluations, classifications by name, and what else was measured."""
 
     name: str
     run: dict[str, Any]
     metrics: list[dict[str, Any]]
     evaluations: list[EvaluationResult]
     frontier: dict[str, Any] | None = None
+    classifications: dict[str, dict[str, Any]] = field(default_factory=dict)
+    over_optimisation: dict[str, Any] | None = None
 
     @property
     def training(self) -> list[dict[str, Any]]:
@@ -48,13 +54,31 @@ class RunResult:
         return [line for line in self.metrics if "loss" in line]
 
 
-def read_runs(folders: Sequence[str | Path]) -> list[RunResult]:
-    """Several runs, each by a name of its own: seed_1/gdpo and seed_2/gdpo where gdpo alone would say too little.
+@dataclass(frozen=True)
+class HeadToHead:
+    """Every method against every other: what ``head_to_head.json`` says."""
 
-    Raises InputError where a folder holds no run, or is named twice.
+    name: str
+    figures: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the folders given to a report hold."""
+
+    runs: list[RunResult]
+    head_to_heads: list[HeadToHead] = field(default_factory=list)
+
+
+def read_folders(folders: Sequence[str | Path]) -> Found:
+    """Runs and head-to-heads, each by a name of its own: seed_1/gdpo and seed_2/gdpo where gdpo alone would say too little.
+
+    Raises InputError where a folder holds neither, or is named twice.
     """
-    names = names_of(folders)
-    return [replace(read_run(folder), name=name) for folder, name in zip(folders, names, strict=True)]
+    names = dict(zip(map(str, folders), names_of(folders), strict=True))
+    duels = {str(folder): found for folder in folders if (found := read_head_to_head(folder)) is not None}
+    runs = [replace(read_run(folder), name=names[str(folder)]) for folder in folders if str(folder) not in duels]
+    return Found(runs, [replace(duel, name=names[folder]) for folder, duel in duels.items()])
 
 
 def names_of(folders: Sequence[str | Path]) -> list[str]:
@@ -72,12 +96,25 @@ def names_of(folders: Sequence[str | Path]) -> list[str]:
     return names
 
 
+def read_head_to_head(folder: str | Path) -> HeadToHead | None:
+    """None where the folder holds none. Raises InputError where the file was written by something else."""
+    file = Path(folder) / HEAD_TO_HEAD_FILE
+    figures = read_json(file)
+    if figures is None:
+        return None
+    if not (isinstance(figures, dict) and {"models", "pairs", "judge"} <= figures.keys()):
+        raise InputError(f"{file}: names no models, pairs and judge; give the output of softpref evaluate")
+    return HeadToHead(Path(folder).name, figures)
+
+
 def read_run(folder: str | Path) -> RunResult:
     """Everything that a run left behind. Raises InputError where the folder holds no run."""
     folder = Path(folder)
     run = read_json(folder / RUN_FILE)
     if run is None:
-        raise InputError(f"{folder}: holds no run ({RUN_FILE} is missing); give the output_dir of softpref train")
+        raise InputError(
+            f"{folder}: holds no run ({RUN_FILE} is missing); give the output_dir of softpref train, or a head-to-head"
+        )
     if not (isinstance(run, dict) and {"method", "data", "model"} <= run.keys()):
         raise InputError(f"{folder / RUN_FILE}: was not written by softpref train (it names no method, data and model)")
     found = sorted(folder.glob(f"{EVALUATIONS_FOLDER}/*/{EVALUATION_FILE}"))
@@ -87,15 +124,13 @@ def read_run(folder: str | Path) -> RunResult:
         read_lines(folder / METRICS_FILE),
         [read_evaluation(file.parent) for file in found],
         read_json(folder / FRONTIER_FILE),
+        {file.parent.name: read_json(file) for file in sorted(folder.glob(CLASSIFICATION))},
+        read_json(folder / OVER_OPTIMISATION_FILE),
     )
 
 
 def read_evaluation(folder: Path) -> EvaluationResult:
-    """One evaluation and its examples: those where the judge was surest either way, and those where it was least sure."""
-    lines = read_lines(folder / COMPARISONS_FILE)
-    rows = sorted((row for row in lines if row.get("p") is not None), key=lambda row: -row["p"])
-    third = EXAMPLES // 3
-    if len(rows) > EXAMPLES:
-        middle = sorted(rows[third:-third], key=lambda row: abs(row["p"] - 0.5))[:third]
-        rows = [*rows[:third], *middle, *rows[-third:]]
-    return EvaluationResult(folder.name, read_json(folder / EVALUATION_FILE) or {}, rows)
+    """One evaluation and its comparisons."""
+    return EvaluationResult(
+        folder.name, read_json(folder / EVALUATION_FILE) or {}, read_lines(folder / COMPARISONS_FILE)
+    )

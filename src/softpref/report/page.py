@@ -1,172 +1,124 @@
-"""One self-contained HTML page about runs: no script from elsewhere, no request, all foreign text escaped."""
+"""One self-contained HTML page: no request, one script whose hash the page itself demands, all foreign text escaped."""
 
 from __future__ import annotations
 
-import math
+import base64
+import hashlib
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from softpref.data.files import atomic_write
-from softpref.data.pairs import text_of
+from softpref.errors import OptionError, nearest
 from softpref.report import charts
-from softpref.report.collect import EvaluationResult, RunResult, read_runs
+from softpref.report.cells import FORMS, number, percent
+from softpref.report.collect import Found, RunResult, read_folders
+from softpref.report.document import Column, Document, Figure, Row, Table
+from softpref.report.markdown import markdown
+from softpref.report.palette import DARK, LIGHT, SERIES, SERIES_DARK, variables
+from softpref.report.run_report import run_report
+from softpref.report.text import shown
 from softpref.report.visible import visible
 
-# Metric in the log, axis label, heading.
-CURVES = (
-    ("margin", "margin h, nats", "Margin"),
-    ("chosen_logratio", "log-ratio, nats", "Log-ratio of the chosen side"),
-    ("rejected_logratio", "log-ratio, nats", "Log-ratio of the rejected side"),
-)
-MAX_SHOWN_TEXT = 2000
-NONE = "–"
+FORMATS = ("html", "markdown")
+# Rows of the numbers behind a figure; the CSV holds all of them.
+SHOWN_ROWS = 40
 
 
-def write_report(folders: Sequence[str | Path], output: str | Path, title: str = "softpref report") -> Path:
-    """Write the page about these run folders. Raises InputError where a folder holds no run."""
-    runs = read_runs(folders)
+def write_report(
+    folders: Sequence[str | Path], output: str | Path, title: str = "softpref report", form: str = "html"
+) -> Path:
+    """Write the report on these run folders and head-to-heads, as ``html`` or ``markdown``.
+
+    Raises InputError where a folder holds neither, OptionError for another form.
+    """
+    if form not in FORMATS:
+        raise OptionError(f"format is {form!r}{nearest(form, FORMATS)}")
+    document = run_report(read_folders(folders), title)
+    return write_page(document, output) if form == "html" else _write(markdown(document), output)
+
+
+def write_page(document: Document, output: str | Path) -> Path:
+    """A document as an HTML file."""
+    return _write(html(document), output)
+
+
+def _write(text: str, output: str | Path) -> Path:
     output = Path(output)
     with atomic_write(output) as file:
-        file.write(render(runs, title))
+        file.write(text)
     return output
 
 
 def render(runs: Sequence[RunResult], title: str, notes: Mapping[str, Any] | None = None) -> str:
+    """The page about runs, as text."""
+    return html(run_report(Found(list(runs)), title, notes))
+
+
+def html(document: Document) -> str:
     """The page as text."""
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_seen
     )
-    environment.filters.update(shown=_shown, interval=_interval, number=_number, percent=_percent)
-    template = environment.from_string((files("softpref.report") / "page.html").read_text(encoding="utf-8"))
-    colours = charts.colours_of([run.name for run in runs])
+    environment.filters.update(
+        shown=shown,
+        cell=_cell,
+        in_form=lambda value, form: FORMS[form](value),
+        number=number,
+        percent=percent,
+        csv_url=_csv_url,
+        svg_url=_svg_url,
+        tint=_tint,
+    )
+    template = environment.from_string(_source("page.html"))
+    script = _source("page.js")
     return template.render(
-        title=title,
-        runs=runs,
-        notes=notes or {},
-        labels=_label_figures(runs),
-        curves=[*_loss_curves(runs, colours), *_training_curves(runs, colours)],
-        evaluations=_evaluation_blocks(runs, colours),
-        frontiers=_frontiers(runs, colours),
+        document=document,
+        # both are the package's own
+        style=Markup(_style()),  # noqa: S704
+        script=Markup(script),  # noqa: S704
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        shown_rows=SHOWN_ROWS,
     )
 
 
-def _label_figures(runs: Sequence[RunResult]) -> list[dict[str, Any]]:
-    """One figure per data set, not per run: runs that compare losses share theirs."""
-    found = {}
-    for run in runs:
-        data = run.run["data"]
-        if data.get("labels") and data["fingerprint"] not in found:
-            caption = f"Soft labels of {Path(data['file']).name}"
-            figure = charts.histogram(data["labels"]["histogram"], caption)
-            found[data["fingerprint"]] = {"caption": caption, "figure": figure, "data": data}
-    return list(found.values())
+def _source(name: str) -> str:
+    return (files("softpref.report") / name).read_text(encoding="utf-8")
 
 
-def _loss_curves(runs: Sequence[RunResult], colours: charts.Colours) -> list[dict[str, str]]:
-    """One figure per base loss: their scales do not mix."""
-    logged = [run for run in runs if run.training]
-    bases = list(dict.fromkeys(run.run["method"]["base"] for run in logged))
-    figures = []
-    for base in bases:
-        heading = "Training loss" if len(bases) == 1 else f"Training loss: {base}"
-        series = {run.name: _points(run, "loss") for run in logged if run.run["method"]["base"] == base}
-        figures.append({"caption": heading, "figure": charts.curves(series, colours, "update", "loss", heading)})
-    return figures
+def _style() -> str:
+    light, dark = variables(LIGHT, SERIES), variables(DARK, SERIES_DARK)
+    themes = (
+        f":root {{ color-scheme: light dark; {light} }}\n@media (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}\n"
+    )
+    return f"{themes}@media print {{ :root {{ color-scheme: light; {light} }} }}\n{_source('page.css')}"
 
 
-def _training_curves(runs: Sequence[RunResult], colours: charts.Colours) -> list[dict[str, str]]:
-    figures = []
-    for metric, axis, heading in CURVES:
-        series = {run.name: _points(run, metric) for run in runs}
-        if any(series.values()):
-            figures.append({"caption": heading, "figure": charts.curves(series, colours, "update", axis, heading)})
-    return figures
+def _cell(row: Row, column: Column) -> Any:
+    return FORMS[column.form](row.get(column.key))
 
 
-def _points(run: RunResult, metric: str) -> list[tuple[float, float | None]]:
-    return [(line["step"], line[metric]) for line in run.training if metric in line]
+def _csv_url(table: Table) -> str:
+    return "data:text/csv;charset=utf-8," + quote(table.csv().encode("utf-8", "replace"), safe=",:;/ .-_()")
 
 
-def _evaluation_blocks(runs: Sequence[RunResult], colours: charts.Colours) -> list[dict[str, Any]]:
-    """Runs side by side where like is compared with like: the same evaluation, opponent and judge."""
-    groups: dict[tuple[str, str, str], list[tuple[str, EvaluationResult]]] = {}
-    for run in runs:
-        for e in run.evaluations:
-            key = (e.name, e.figures["against"], e.figures["judge"])
-            groups.setdefault(key, []).append((run.name, e))
-    headings = _headings(list(groups))
-    return [_evaluation_block(headings[key], key, rows, colours) for key, rows in groups.items()]
+def _svg_url(figure: Figure) -> str:
+    return "data:image/svg+xml;base64," + base64.b64encode(charts.standalone(figure.svg).encode()).decode()
 
 
-def _headings(keys: Sequence[tuple[str, str, str]]) -> dict[tuple[str, str, str], str]:
-    """The evaluation's name, with the opponent and then the judge where it takes them to tell two blocks apart."""
-    names, pairs = [key[0] for key in keys], [key[:2] for key in keys]
-    headings = {}
-    for key in keys:
-        name, against, judge = key
-        heading = name if names.count(name) == 1 else f"{name}, against {against}"
-        headings[key] = heading if pairs.count(key[:2]) == 1 else f"{heading}, judged by {judge}"
-    return headings
-
-
-def _evaluation_block(
-    heading: str, key: tuple[str, str, str], rows: Sequence[tuple[str, EvaluationResult]], colours: charts.Colours
-) -> dict[str, Any]:
-    rates = [(label, e.figures["win_rates"]["percentage"]) for label, e in rows]
-    rewards = [(label, e.figures["reward"]) for label, e in rows if "reward" in e.figures]
-    reward = rewards[0][1]["name"] if rewards else None
-    alike = [(label, figure) for label, figure in rewards if figure["name"] == reward]
-    return {
-        "name": heading,
-        "against": key[1],
-        "judge": key[2],
-        "rows": rows,
-        "examples": any(e.examples for _, e in rows),
-        "reward": reward,
-        "figure": charts.forest(rates, colours, "percentage win rate by the judge", 0.5, f"Win rates, {heading}"),
-        "reward_figure": charts.forest(alike, colours, reward, None, f"Reward, {heading}") if reward else None,
-    }
-
-
-def _frontiers(runs: Sequence[RunResult], colours: charts.Colours) -> list[dict[str, str]]:
-    """One figure per reward."""
-    groups: dict[str, dict[str, Any]] = {}
-    for run in runs:
-        if run.frontier:
-            groups.setdefault(run.frontier["reward"], {})[run.name] = run.frontier["points"]
-    captions = {reward: f"{reward} against KL along training" for reward in groups}
-    return [
-        {"caption": captions[reward], "figure": charts.frontier(series, colours, reward, captions[reward])}
-        for reward, series in groups.items()
-    ]
-
-
-def _shown(text: Any) -> str:
-    """Foreign text for the page, cut when endless."""
-    plain = text_of(text) if isinstance(text, str | list) else str(text)
-    return plain if len(plain) <= MAX_SHOWN_TEXT else plain[:MAX_SHOWN_TEXT] + " …"
+def _tint(rate: Row | None) -> str:
+    """How strongly a cell of the matrix is coloured, and in which colour: 0 at one half."""
+    value = None if rate is None else rate.get("value")
+    if value is None:
+        return ""
+    return f"--tint: {80 * abs(value - 0.5):.0f}%; --of: var(--{'accent' if value >= 0.5 else 'alert'})"
 
 
 def _seen(value: Any) -> Any:
     """Called with everything that the template writes, before it is escaped."""
     return value if isinstance(value, Markup) or not isinstance(value, str) else visible(value)
-
-
-def _number(value: float | None, form: str = ".3f") -> str:
-    """A number, or a dash where there is none."""
-    return NONE if value is None or not math.isfinite(value) else format(value, form)
-
-
-def _percent(value: float | None) -> str:
-    return _number(value, ".1%")
-
-
-def _interval(figure: Mapping[str, float | None], digits: int = 3) -> Markup:
-    """A figure over its interval, so that tables stay narrow. One prompt alone has no interval."""
-    value, low, high = (_number(figure[key], f".{digits}f") for key in ("value", "low", "high"))
-    return Markup("{}<br><small>{}</small>").format(value, NONE if NONE in (low, high) else f"{low} to {high}")

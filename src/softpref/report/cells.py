@@ -1,0 +1,96 @@
+"""Raw values as they are shown in a cell: one line, a smaller second one where there is an interval, and a key to sort by."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+NONE = "–"
+# What stands between the ends of an interval: "to" reads well beside a minus sign.
+BETWEEN = " to "
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What is written, the smaller line below it, and what is sorted by (None: by the text)."""
+
+    text: str
+    note: str = ""
+    key: float | None = None
+
+    def plain(self) -> str:
+        """Both lines in one."""
+        return f"{self.text} [{self.note}]" if self.note else self.text
+
+
+def number(value: Any, form: str = ".3f") -> str:
+    """A number, or a dash where there is none. A minus sign is a minus sign."""
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        return NONE
+    text = format(value, form)
+    if not text.strip("+-0.%"):  # no minus sign before a zero
+        text = text.replace("-", "+" if "+" in form else "")
+    return text.replace("-", "−")
+
+
+def percent(value: Any) -> str:
+    """0.8634 as 86.3%."""
+    return number(value, ".1%")
+
+
+def p_value(value: Any) -> str:
+    """Three decimals; what is smaller is said to be smaller."""
+    return "< 0.001" if isinstance(value, int | float) and value < 0.001 else number(value)
+
+
+def interval(estimate: Any, form: str = ".3f") -> str:
+    """``0.863 [0.822, 0.902]`` in one line, without the brackets where there is no interval."""
+    cell = _estimate(form)(estimate)
+    return f"{cell.text} [{cell.note.replace(BETWEEN, ', ')}]" if cell.note else cell.text
+
+
+def _scalar(show: Callable[[Any], str]) -> Callable[[Any], Cell]:
+    return lambda value: Cell(show(value), key=_key(value))
+
+
+def _estimate(form: str) -> Callable[[Any], Cell]:
+    def show(value: Any) -> Cell:
+        if not isinstance(value, dict):
+            return Cell(NONE)
+        low, high = value.get("low"), value.get("high")
+        known = NONE not in (number(low), number(high))
+        note = f"{_bare(low, form)}{BETWEEN}{_bare(high, form)}" if known else ""
+        return Cell(number(value.get("value"), form), note, _key(value.get("value")))
+
+    return show
+
+
+def _bare(value: Any, form: str) -> str:
+    return number(value, form).removesuffix("%")
+
+
+def _key(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+
+
+def _text(value: Any) -> Cell:
+    return Cell(NONE if value is None or value == "" else str(value))
+
+
+FORMS: dict[str, Callable[[Any], Cell]] = {
+    "text": _text,
+    "code": _text,
+    "plain": _scalar(lambda value: str(value) if isinstance(value, int) else number(value, "g")),
+    "count": _scalar(lambda value: number(value, ",d") if isinstance(value, int) else number(value, ",.0f")),
+    "number": _scalar(number),
+    "number1": _scalar(lambda value: number(value, ".1f")),
+    "number2": _scalar(lambda value: number(value, ".2f")),
+    "signed": _scalar(lambda value: number(value, "+.3f")),
+    "percent": _scalar(percent),
+    "p_value": _scalar(p_value),
+    "estimate": _estimate(".3f"),
+    "estimate2": _estimate(".2f"),
+    "estimate_percent": _estimate(".1%"),
+}

@@ -1,0 +1,1 @@
+"""The parts of the page about one labelled data set, one module each."""

@@ -1,0 +1,98 @@
+"""Responses side by side: for every prompt what each run wrote, what it was compared with, and what the judge made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import zip_longest
+from typing import Any
+
+from softpref.data.pairs import text_of
+from softpref.report.document import Example, Examples, Section, Shown
+from softpref.report.groups import Group, slug
+from softpref.report.text import page_bytes
+
+# Examples of one page, in bytes of HTML, and the fewest of one group whatever they cost.
+BUDGET = 900_000
+FEWEST, MOST = 8, 60
+WORDS = ("the model wins", "unsure", "the model loses")
+
+
+def examples(groups: Sequence[Group]) -> Section:
+    """Some of the comparisons of every group: the surest either way, the least sure, and those that divide the runs."""
+    found = [(group, list(_joined(group))) for group in groups]
+    blocks = [_block(group, rows, BUDGET // len(found)) for group, rows in found if rows]
+    text = "p is the probability, by the judge, that the model's response is better than the other; both orders were asked."
+    return Section("examples", "Examples", blocks, text)
+
+
+def _joined(group: Group) -> Iterator[Example]:
+    """One example per prompt and sample, of all runs that have it judged."""
+    found: dict[tuple[str, int], list[tuple[str, dict[str, Any]]]] = {}
+    for run, one in group.contenders:
+        seen: dict[str, int] = {}
+        for row in one.comparisons:
+            prompt = text_of(row["prompt"])
+            seen[prompt] = seen.get(prompt, -1) + 1
+            if row.get("p") is not None:
+                found.setdefault((prompt, seen[prompt]), []).append((run, row))
+    for rows in found.values():
+        yield _example(group.against, rows)
+
+
+def _example(against: str, rows: Sequence[tuple[str, dict[str, Any]]]) -> Example:
+    labels = [row["p"] for _, row in rows]
+    gaps = [_order_gap(row) for _, row in rows]
+    disagree = any(_sides_differ(row) for _, row in rows)
+    sides = [Shown(run, row["response"], f"p = {row['p']:.2f}{_orders(row)}") for run, row in rows]
+    others = list(dict.fromkeys(text_of(row["against"]) for _, row in rows))
+    sides += [Shown(against, text) for text in others]
+    divided = max(labels) - min(labels) if len(rows) > 1 else max(gaps)
+    return Example(rows[0][1]["prompt"], sides, sum(labels) / len(labels), labels, divided, disagree)
+
+
+def _sides_differ(row: dict[str, Any]) -> bool:
+    """The response is preferred in one order and not in the other: p_first > ½ in both, or < ½ in both."""
+    first, second = row.get("first_shown"), row.get("second_shown")
+    return first is not None and second is not None and (first - 0.5) * (second - 0.5) > 0
+
+
+def _order_gap(row: dict[str, Any]) -> float:
+    first, second = row.get("first_shown"), row.get("second_shown")
+    return 0.0 if first is None or second is None else abs(first + second - 1)
+
+
+def _orders(row: dict[str, Any]) -> str:
+    return " · the two orders disagree" if _sides_differ(row) else ""
+
+
+def _block(group: Group, found: Sequence[Example], budget: int) -> Examples:
+    several = len(group.contenders) > 1
+    return Examples(
+        slug("examples", group.heading),
+        f"Examples, {group.heading}",
+        choose(found, budget),
+        len(found),
+        WORDS,
+        "the runs differ" if several else "the orders differ",
+    )
+
+
+def choose(found: Sequence[Example], budget: int) -> list[Example]:
+    """In turn the surest for, the surest against, the least sure and the most divided, each once, up to the budget."""
+    rankings = (
+        sorted(found, key=lambda one: -one.p),
+        sorted(found, key=lambda one: one.p),
+        sorted(found, key=lambda one: abs(one.p - 0.5)),
+        sorted(found, key=lambda one: -one.disagreement),
+    )
+    chosen: dict[int, Example] = {}
+    spent = 0
+    for turn in zip_longest(*rankings):
+        for one in turn:
+            if id(one) in chosen:
+                continue
+            spent += page_bytes(one.prompt) + sum(page_bytes(side.text) for side in one.sides)
+            if len(chosen) >= MOST or (len(chosen) >= FEWEST and spent > budget):
+                return list(chosen.values())
+            chosen[id(one)] = one
+    return list(chosen.values())

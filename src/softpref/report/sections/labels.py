@@ -1,0 +1,105 @@
+"""On what was learned: one histogram per data set, where its labels come from, and what they are worth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from softpref.report import charts
+from softpref.report.cells import number, percent
+from softpref.report.collect import Found
+from softpref.report.document import Block, Column, Facts, Figure, Section, Table
+from softpref.report.groups import slug
+
+HISTOGRAM_COLUMNS = (
+    Column("low", "p from", "number2"),
+    Column("high", "to", "number2"),
+    Column("pairs", "pairs", "count"),
+)
+HOW = {"given": "given in the file", "votes": "people's votes", "rewards": "scores of a reward model"}
+
+
+def labels(found: Found) -> Section:
+    """One figure per data set, not per run: runs that compare losses share theirs."""
+    data = {run.run["data"]["fingerprint"]: run.run["data"] for run in found.runs}
+    several = sum(bool(one.get("labels")) for one in data.values()) > 1
+    blocks = [block for one in data.values() if one.get("labels") for block in _data_set(one, several)]
+    text = (
+        "A soft label p is the probability that the chosen response is preferred. Near ½ the two are equals and, under "
+        "geometric averaging, teach next to nothing; near 1 the preference is clear."
+    )
+    return Section("labels", "Data and labels", blocks, text)
+
+
+def _data_set(data: Mapping[str, Any], several: bool) -> list[Block]:
+    name = Path(data["file"]).name
+    figure = label_histogram(
+        data["labels"]["histogram"], name, slug("labels", data["fingerprint"][:6] if several else "")
+    )
+    return [figure, Facts(_facts(data), name)]
+
+
+def label_histogram(counts: list[int], of: str, name: str) -> Figure:
+    """Counts of p over equal bins of [0, 1]; empty bins below ½ are left out, since pairs are oriented."""
+    bins = len(counts)
+    start = 0 if any(counts[: bins // 2]) else bins // 2
+    rows: list[dict[str, Any]] = [
+        {"low": i / bins, "high": (i + 1) / bins, "pairs": counts[i]} for i in range(start, bins)
+    ]
+    caption = f"Soft labels of {of}"
+    bars = [(row["low"], row["high"], row["pairs"]) for row in rows]
+    drawn = charts.histogram(bars, "soft label p", "pairs", caption, f"{name}-")
+    most = max(rows, key=lambda row: row["pairs"])
+    alt = f"Histogram of {sum(counts)} soft labels; most, {most['pairs']}, lie between {most['low']:g} and {most['high']:g}."
+    return Figure(name, caption, alt, drawn, Table(name, caption, HISTOGRAM_COLUMNS, rows))
+
+
+def _facts(data: Mapping[str, Any]) -> list[tuple[str, str]]:
+    reading, labelling, figures = data["reading"], data.get("labelling"), data["labels"]
+    method = reading.get("label_method")
+    source = f"judge {labelling['judge']}" if labelling else HOW.get(method, str(method))
+    if reading.get("vote_prior") is not None:
+        source += f", through a Beta({reading['vote_prior']:.2f}, {reading['vote_prior']:.2f}) prior"
+    rows = [
+        ("labels come from", source),
+        ("pairs", f"{reading['rows']:,} rows, {data['tokens']['kept']:,} learned from{_dropped(data)}"),
+        (
+            "mean |2p − 1|",
+            f"{number(figures['effective_weight'])}: the share of a sure label that the average one carries",
+        ),
+        ("exact ties", f"{figures['ties']}"),
+        ("turned round to p ≥ ½", f"{reading['swapped']:,}"),
+    ]
+    return rows + (_judged(labelling) if labelling else [])
+
+
+def _dropped(data: Mapping[str, Any]) -> str:
+    tokens = data["tokens"]
+    why = {
+        "too_long": "too long",
+        "boundary": "unclear where the response begins",
+        "cut": "cut",
+        "identical": "identical tokens",
+    }
+    counts = [f"{tokens[key]} {what}" for key, what in why.items() if tokens.get(key)]
+    if data["reading"].get("identical_dropped"):
+        counts.append(f"{data['reading']['identical_dropped']} with two identical sides")
+    return f" ({', '.join(counts)})" if counts else ""
+
+
+def _judged(labelling: Mapping[str, Any]) -> list[tuple[str, str]]:
+    failures = ", ".join(f"{count} {what}" for what, count in (labelling.get("failures") or {}).items())
+    rows = [
+        ("coverage", f"{labelling['labelled']} of {labelling['asked']} ({percent(labelling['coverage'])})"
+                     + (f"; failed: {failures}" if failures else "")),
+        ("position bias", f"{number(labelling.get('position_bias'), '+.3f')} (0 without)"),
+        ("orders disagree", percent(labelling.get("order_disagreement"))),
+        ("calibration", labelling.get("calibration") or "none was applied"),
+    ]  # fmt: skip
+    agreement = labelling.get("agreement") or {}
+    rows += [
+        (f"agreement with the labels before: {name.replace('_', ' ')}", number(value))
+        for name, value in agreement.items()
+    ]
+    return rows + [(name, number(value)) for name, value in (labelling.get("gold") or {}).items()]

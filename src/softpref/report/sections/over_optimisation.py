@@ -1,0 +1,115 @@
+"""Whether the policy left its reference behind: log-ratios and the reward gap along training and by label, reward against KL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from softpref.report import charts
+from softpref.report.collect import Found, RunResult
+from softpref.report.document import Block, Column, Figure, Note, Section, Table
+from softpref.report.groups import slug
+from softpref.report.line_figure import line_figure
+from softpref.report.palette import Colours
+
+# Key in over_optimisation.json, key in the training log, what it is, the axis.
+MEASURES = (
+    ("chosen_log_ratio", "chosen_logratio", "Log-ratio of the chosen side", "log-ratio, nats"),
+    ("rejected_log_ratio", "rejected_logratio", "Log-ratio of the rejected side", "log-ratio, nats"),
+    ("reward_gap", "margin", "Gap between the two", "chosen less rejected, nats"),
+    ("kl", "kl", "KL to the reference on samples", "KL, nats"),
+)
+TEXT = (
+    "log π(y|x) − log π_ref(y|x) of both sides. A chosen log-ratio that falls means that the preferred responses themselves grow "
+    "less likely; a gap that keeps growing while the judge sees no gain is over-optimisation."
+)
+FRONTIER_NOTE = (
+    "Equal steps favour the larger effective beta: compare methods where they are equally far from the reference."
+)
+
+
+def over_optimisation(found: Found, colours: Colours) -> Section:
+    """Along training from the run's own log, or from what was measured apart where somebody did; then by label; then by KL."""
+    blocks: list[Block] = [
+        Note(f"{run.name}: {run.over_optimisation['warning']}")
+        for run in found.runs
+        if run.over_optimisation and run.over_optimisation.get("warning")
+    ]
+    for measure in MEASURES:
+        blocks += _figure(found.runs, measure, colours)
+    for measure in MEASURES[:3]:
+        blocks += _by_bin(found.runs, measure, colours)
+    return Section(
+        "over-optimisation", "Distance from the reference", [*blocks, *_frontiers(found.runs, colours)], TEXT
+    )
+
+
+def _figure(runs: Sequence[RunResult], measure: tuple[str, str, str, str], colours: Colours) -> list[Figure]:
+    key, logged, what, axis = measure
+    rows = [{"run": run.name, "step": step, key: value} for run in runs for step, value in _along(run, key, logged)]
+    columns = [Column("run", "run"), Column("step", "update", "count"), Column(key, axis, "signed")]
+    return line_figure(rows, ("step", key), columns, f"{what} along training", ("update", axis), colours)
+
+
+def _along(run: RunResult, key: str, logged: str) -> list[tuple[float, float | None]]:
+    measured = (run.over_optimisation or {}).get("over_training") or []
+    if any(key in point for point in measured):
+        return [(point["step"], point.get(key)) for point in measured]
+    return [(line["step"], line[logged]) for line in run.training if logged in line]
+
+
+def _by_bin(runs: Sequence[RunResult], measure: tuple[str, str, str, str], colours: Colours) -> list[Figure]:
+    key, _, what, axis = measure
+    rows = [
+        {
+            "run": run.name,
+            "p": (b["low"] + b["high"]) / 2,
+            "low": b["low"],
+            "high": b["high"],
+            "pairs": b["count"],
+            key: b[key],
+        }
+        for run in runs
+        for b in (run.over_optimisation or {}).get("by_bin") or []
+        if b.get(key) is not None
+    ]
+    columns = [
+        Column("run", "run"), Column("low", "p from", "number2"), Column("high", "to", "number2"),
+        Column("pairs", "pairs", "count"), Column(key, axis, "signed"),
+    ]  # fmt: skip
+    return line_figure(
+        rows, ("p", key), columns, f"{what} by soft label, at the end", ("soft label p", axis), colours, marked=True
+    )
+
+
+def _frontiers(runs: Sequence[RunResult], colours: Colours) -> list[Figure]:
+    """One figure per reward."""
+    groups: dict[str, dict[str, Any]] = {}
+    for run in runs:
+        if run.frontier:
+            groups.setdefault(run.frontier["reward"], {})[run.name] = run.frontier["points"]
+    return [_frontier(reward, series, colours) for reward, series in groups.items()]
+
+
+def _frontier(reward: str, series: dict[str, Any], colours: Colours) -> Figure:
+    caption = f"{reward} against KL along training"
+    name = slug("frontier", reward)
+    drawn = charts.frontier(series, colours, reward, caption, f"{name}-")
+    rows = [
+        {
+            "run": run,
+            "step": p["step"],
+            "kl": p["kl"],
+            "reward": {"value": p["reward"], "low": p["low"], "high": p["high"]},
+        }
+        for run, points in series.items()
+        for p in points
+    ]
+    columns = [
+        Column("run", "run"), Column("step", "update", "count"), Column("kl", "KL, nats", "number2"),
+        Column("reward", reward, "estimate"),
+    ]  # fmt: skip
+    alt = "; ".join(
+        f"{run} ends at {points[-1]['reward']:.3f} and KL {points[-1]['kl']:.2f}" for run, points in series.items()
+    )
+    return Figure(name, caption, f"{alt}.", drawn, Table(name, caption, columns, rows, FRONTIER_NOTE))

@@ -1,0 +1,156 @@
+"""Who wins: against a common opponent, and every method against every other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from softpref.report import charts
+from softpref.report.cells import interval
+from softpref.report.collect import Found, HeadToHead
+from softpref.report.document import Block, Column, Figure, Matrix, Note, Section, Table
+from softpref.report.groups import Group, short, slug
+from softpref.report.palette import Colours
+from softpref.report.verdict import mean_win_rates, win_rate_of
+
+RATES = (
+    Column("run", "run"), Column("percentage", "percentage", "estimate_percent"),
+    Column("binary", "binary (ties win)", "estimate_percent"), Column("tie_aware", "tie-aware", "estimate_percent"),
+    Column("tie_rate", "ties", "percent"), Column("prompts", "prompts", "count"), Column("coverage", "coverage", "percent"),
+    Column("failed", "failed", "count"),
+    Column("position_bias", "position bias", "signed"), Column("wilcoxon", "Wilcoxon p", "p_value"),
+    Column("permutation", "permutation p", "p_value"), Column("reward", "reward", "estimate"),
+    Column("kl", "KL, nats", "estimate2"),
+)  # fmt: skip
+DUELS = (
+    Column("model", "model"), Column("against", "against"), Column("percentage", "percentage", "estimate_percent"),
+    Column("length_controlled", "at equal length", "estimate_percent"), Column("tie_rate", "ties", "percent"),
+    Column("coverage", "coverage", "percent"), Column("prompts", "prompts", "count"), Column("seeds", "seeds", "count"),
+    Column("wilcoxon", "Wilcoxon p, Holm", "p_value"), Column("permutation", "permutation p, Holm", "p_value"),
+)  # fmt: skip
+ABOUT_RATES = (
+    "Percentage: mean of the judge's p. Binary: share of p ≥ ½, so that a tie wins. Tie-aware: a tie is half a win. "
+    "Intervals are 95%, by bootstrap over prompts."
+)
+
+
+def win_rate_section(group: Group, colours: Colours) -> Section:
+    """Runs against one opponent, by one judge."""
+    rows = [_rates(name, one.figures) for name, one in group.rows]
+    rewards = {row["reward_name"] for row in rows} - {None}
+    columns = [_renamed(c, rewards) for c in RATES if any(row.get(c.key) is not None for row in rows)]
+    table = Table(slug("win rates", group.heading), f"Results, {group.heading}", columns, rows, ABOUT_RATES)
+    others = [row for row in rows if row["model"] != group.against] or rows
+    blocks: list[Block] = [_forest(group, others, colours, "percentage", "percentage win rate", 0.5)]
+    if len(rewards) == 1:
+        scored = [row for row in rows if row.get("reward")]
+        blocks.append(_forest(group, scored, colours, "reward", rewards.pop(), None))
+    text = f"Against {group.against}, judged by {short(group.judge)}."
+    return Section(slug("results", group.heading), f"Results: {group.heading}", [*blocks, table], text)
+
+
+def _rates(run: str, figures: Mapping[str, Any]) -> dict[str, Any]:
+    tests, reward = figures.get("tests") or {}, figures.get("reward")
+    return {
+        "run": run,
+        "model": figures["model"],
+        "prompts": figures["prompts"],
+        **figures["win_rates"],
+        **{name: (tests.get(name) or {}).get("p_value") for name in ("wilcoxon", "permutation")},
+        "reward": reward,
+        "reward_name": reward["name"] if reward else None,
+        "kl": figures.get("kl"),
+    }
+
+
+def _renamed(column: Column, rewards: set[str]) -> Column:
+    return (
+        Column("reward", next(iter(rewards)), column.form) if column.key == "reward" and len(rewards) == 1 else column
+    )
+
+
+def _forest(
+    group: Group, rows: Sequence[Mapping[str, Any]], colours: Colours, key: str, axis: str, middle: float | None
+) -> Figure:
+    percent = key == "percentage"
+    name = slug("forest", key, group.heading)
+    what = "Win rates" if percent else "Reward"
+    caption = f"{what}, {group.heading}" + (
+        f", against {group.against}" if percent and group.against not in group.heading else ""
+    )
+    drawn = charts.forest([(row["run"], row[key]) for row in rows], colours, axis, middle, caption, f"{name}-", percent)
+    said = "; ".join(f"{row['run']} {interval(row[key], '.1%' if percent else '.3f')}" for row in rows)
+    columns = [Column("run", "run"), Column(key, axis, "estimate_percent" if percent else "estimate")]
+    return Figure(name, caption, f"{axis}: {said}.", drawn, Table(name, caption, columns, rows))
+
+
+# --- every method against every other ---------------------------------------------------------------------------------------
+
+
+def head_to_head_section(duel: HeadToHead, colours: Colours) -> Section:
+    """The matrix, and what stands behind each of its cells."""
+    figures = duel.figures
+    rows = [_duel(pair) for pair in figures["pairs"]]
+    columns = [c for c in DUELS if any(row.get(c.key) is not None for row in rows)]
+    table = Table(
+        slug(duel.name, "pairs"), "Every pair once", columns, rows, "p-values are corrected for their number (Holm)."
+    )
+    means = mean_win_rates(figures)
+    order = sorted(figures["models"], key=lambda name: -means.get(name, 0))
+    blocks: list[Block] = [_matrix(duel, order), _pairs_forest(duel, rows, colours), table]
+    text = f"Every method against every other on the same prompts, judged by {short(figures['judge'])} in both orders."
+    return Section(
+        slug("head to head", duel.name), "Head to head", blocks if rows else [Note("It holds no pair.")], text
+    )
+
+
+def _duel(pair: Mapping[str, Any]) -> dict[str, Any]:
+    tests = pair.get("tests") or {}
+    corrected = {name: (tests.get(name) or {}).get("p_holm") for name in ("wilcoxon", "permutation")}
+    kept = {key: pair.get(key) for key in ("model", "against", "prompts", "seeds", "length_controlled")}
+    return {**kept, **pair["win_rates"], **corrected}
+
+
+def _matrix(duel: HeadToHead, order: Sequence[str]) -> Matrix:
+    cells = {}
+    for pair in duel.figures["pairs"]:
+        model, against = pair["model"], pair["against"]
+        cells[model, against], cells[against, model] = win_rate_of(model, pair), win_rate_of(against, pair)
+    rows = [
+        {"model": one, "against": other, "percentage": cells.get((one, other))}
+        for one in order
+        for other in order
+        if one != other
+    ]
+    name = slug(duel.name, "matrix")
+    caption = "How often the model of the row is preferred to the model of the column, strongest first"
+    columns = [
+        Column("model", "model"),
+        Column("against", "against"),
+        Column("percentage", "percentage", "estimate_percent"),
+    ]
+    return Matrix(name, caption, order, cells, Table(name, caption, columns, rows))
+
+
+def _pairs_forest(duel: HeadToHead, rows: Sequence[Mapping[str, Any]], colours: Colours) -> Figure:
+    """The winner of each pair first, the clearest on top."""
+    turned = []
+    for row in rows:
+        flip = row["percentage"]["value"] < 0.5
+        first, second = (row["against"], row["model"]) if flip else (row["model"], row["against"])
+        pair = {"model": row["model"], "against": row["against"], "win_rates": {"percentage": row["percentage"]}}
+        turned.append({"pair": f"{first} › {second}", "winner": first, "percentage": win_rate_of(first, pair)})
+    turned.sort(key=lambda row: -row["percentage"]["value"])
+    name, caption = slug(duel.name, "forest"), "Win rate of the first over the second, 95% intervals"
+    by_pair = {row["pair"]: colours.get(row["winner"], charts.PALETTE[0]) for row in turned}
+    shown = [(row["pair"], row["percentage"]) for row in turned]
+    drawn = charts.forest(shown, by_pair, "percentage win rate", 0.5, caption, f"{name}-", percent=True)
+    said = "; ".join(f"{pair} {interval(rate, '.1%')}" for pair, rate in shown)
+    columns = [Column("pair", "pair"), Column("percentage", "percentage", "estimate_percent")]
+    return Figure(name, caption, f"{caption}: {said}.", drawn, Table(name, caption, columns, turned))
+
+
+def results(found: Found, groups: Sequence[Group], colours: Colours) -> list[Section]:
+    """Head-to-heads first, then the groups."""
+    duels = [head_to_head_section(duel, colours) for duel in found.head_to_heads]
+    return duels + [win_rate_section(group, colours) for group in groups]
