@@ -20,9 +20,11 @@ COMMANDS = {
     "inspect": "show what a data set holds: labels, lengths, odd values, tokens",
     "calibrate": "fit a calibration of a judge's labels, with cross-validated scores",
     "shape": "make skewed, stepped, balanced or noisy label sets",
+    "advise": "say which label treatment and beta the evidence favours for labels like these",
     "report": "write one self-contained HTML page about runs",
     "card": "write a model card for the Hub about one run",
     "real": "learn from real votes on arguments, and classify held-out ones",
+    "bandit": "the paper's bandit: its two figures, where they hold, and which loss for which labels",
     "demo": "run the whole way on a small generated world, without a network",
 }
 
