@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from softpref.errors import OptionError, nearest
 from softpref.judges.base import Judge
@@ -67,6 +67,11 @@ def make_judge(options: JudgeOptions) -> Judge:
         if name not in (*needs, *takes):
             raise OptionError(f"{name} has no effect with judge {options.judge}: leave it out")
     return make(given)
+
+
+def judge_options(options: JudgeOptions) -> JudgeOptions:
+    """The judge's part of a command's options."""
+    return JudgeOptions(**{field.name: getattr(options, field.name) for field in fields(JudgeOptions)})
 
 
 def _server(given: dict[str, object]) -> Judge:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from softpref.cli.judges import JudgeOptions, make_judge
-from softpref.cli.options import parse_options, say
+from softpref.cli.judges import JudgeOptions, judge_options, make_judge
+from softpref.cli.options import checked, parse_options, say
 from softpref.data.formats import read_pairs
 from softpref.data.pairs import PairSet, text_of
 from softpref.data.read_options import ReadOptions
@@ -17,82 +17,164 @@ from softpref.errors import InterruptedRunError, OptionError
 from softpref.judges.base import Judge
 
 if TYPE_CHECKING:
+    from softpref.judges.ensemble import Agreement
     from softpref.judges.labelling import Labelling, LabelOptions
+    from softpref.judges.together import Joint
 
 # A token of English text has about four characters; good enough for an estimate that says so.
 CHARACTERS_PER_TOKEN = 4
+PROG = "softpref label"
 
 
 @dataclass(kw_only=True)
 class LabelCommand(JudgeOptions):
-    """Turn pairs into soft labels that know where they came from, by a judge asked in both orders.
+    """Turn pairs into soft labels that know where they came from, by judges asked in both orders.
 
     Every answer is stored before it is used. The same command goes on where a stopped one ended, and pays nothing twice.
 
     Attributes:
         data: JSONL or CSV file of pairs. Labels that it has are kept as label_before, and compared with.
         output: JSONL file to write. Answers (.sqlite), failed rows (.failed.jsonl) and a summary (.labels.json) lie beside it.
+        judge: server, local, reward_model or plan_world (the simulated judge of the demo's world); or give judges.
+        judges: Several together, each a name and its own options: --judges.NAME '{judge: local, judge_model: …}'.
+        average: judges: the scale on which their p are averaged, probability (the default) or log_odds.
+        min_judges: judges: a pair that fewer have answered has failed; all of them if not given.
         orders: both, or first: response 1 shown first only, which leaves the position bias in and stands in every label.
         calibration: File that softpref calibrate wrote; applied to every label.
-        identical: error, or drop (counted), where both responses are the same text.
+        gold: Column or path of a trusted label of response 1, meta.gold say, to compare with; it is not used.
+        gold_first: The value of gold that says that response 1 is better.
+        gold_second: The value of gold that says that response 2 is better.
+        reading: How the file becomes pairs.
         yes: Do not ask before paid calls are made.
     """
 
     data: str
     output: str
+    judge: str | None = None  # type: ignore[assignment]  # or several
+    judges: dict[str, Any] = field(default_factory=dict)
+    average: str | None = None
+    min_judges: int | None = None
     orders: str = "both"
     calibration: str | None = None
-    identical: str = "error"
+    gold: str | None = None
+    gold_first: str | None = None
+    gold_second: str | None = None
     yes: bool = False
+    reading: ReadOptions = field(default_factory=ReadOptions)
 
 
 def run(argv: Sequence[str]) -> None:
     """Label one file and print what came of it."""
-    options = parse_options(LabelCommand, "softpref label", argv)
+    options = parse_options(LabelCommand, PROG, argv)
     if options.orders not in ("both", "first"):
         raise OptionError(f"orders is {options.orders!r}; it can be 'both' or 'first'")
     output = Path(options.output)
     if output.suffix != ".jsonl":
         raise OptionError(f"output is {options.output!r}; give a .jsonl file")
-    pairs = read_pairs(options.data, ReadOptions(identical=options.identical))
-    judge = make_judge(JudgeOptions(**{f.name: getattr(options, f.name) for f in fields(JudgeOptions)}))
-    _agree_to_pay(options, pairs)
-    from softpref.cli.progress import AnswerProgress
-    from softpref.judges.labelling import label_pairs
-
-    calls = len(pairs) * (2 if options.orders == "both" else 1)
+    asked = _asked(options)
+    pairs = read_pairs(options.data, options.reading)
+    gold = _gold(options, pairs)
+    judges = {name: make_judge(one) for name, one in asked.items()}
+    joint = _joint(options, judges)
+    _agree_to_pay(options, pairs, list(asked.values()))
     try:
-        with AnswerProgress(calls, judge) as progress:
-            labelling = label_pairs(pairs, judge, output, progress.take, _label_options(options, pairs, judge))
+        _label(options, pairs, judges, joint, gold)
     except (KeyboardInterrupt, InterruptedRunError) as stop:
         why = str(stop) or "interrupted; what was judged is stored"
         raise InterruptedRunError(
             f"{why}. Run the same command again to go on from {output.with_suffix('.sqlite')}"
         ) from None
-    _show(labelling, output)
+    say(f"labels: {output}")
 
 
-def _label_options(options: LabelCommand, pairs: PairSet, judge: Judge) -> LabelOptions:
+def _asked(options: LabelCommand) -> dict[str, JudgeOptions]:
+    """What each judge is to be, by name; one judge alone has the name of its kind."""
+    if not options.judges:
+        for name in ("average", "min_judges"):
+            if getattr(options, name) is not None:
+                raise OptionError(f"{name} has no effect with one judge: leave it out")
+        if options.judge is None:
+            raise OptionError(f"judge: required and not given; see {PROG} --help")
+        return {options.judge: judge_options(options)}
+    for name, value in vars(judge_options(options)).items():
+        if value is not None:
+            raise OptionError(f"{name} has no effect beside judges: write it into the judges it is meant for")
+    if len(options.judges) == 1:
+        raise OptionError("judges names one judge only: give several, or one as --judge")
+    return {name: checked(JudgeOptions, PROG, f"judges.{name}", one) for name, one in options.judges.items()}
+
+
+def _gold(options: LabelCommand, pairs: PairSet) -> list[float] | None:
+    if options.gold is None:
+        if options.gold_first is not None or options.gold_second is not None:
+            raise OptionError("gold_first and gold_second have no effect without gold: name its column")
+        return None
+    from softpref.evaluation.calibration import GoldOptions, gold_labels
+
+    return gold_labels(pairs, GoldOptions(options.gold, options.gold_first, options.gold_second))
+
+
+def _joint(options: LabelCommand, judges: Mapping[str, Judge]) -> Joint | None:
+    if len(judges) == 1:
+        return None
+    from softpref.judges.together import Joint
+
+    joint = Joint(options.average or "probability", options.min_judges)
+    joint.check(judges)
+    return joint
+
+
+def _label(
+    options: LabelCommand, pairs: PairSet, judges: Mapping[str, Judge], joint: Joint | None, gold: list[float] | None
+) -> None:
+    from softpref.cli.progress import AnswerProgress
+    from softpref.judges.labelling import label_pairs
+    from softpref.judges.together import label_together
+
+    output, first = Path(options.output), next(iter(judges.values()))
+    how = _label_options(options, pairs, first.identity if joint is None else joint.identity(judges), gold)
+    with AnswerProgress(_questions(options, pairs) * len(judges), list(judges.values())) as progress:
+        if joint is None:
+            labelling = label_pairs(pairs, first, output, progress.take, how)
+        else:
+            found = label_together(pairs, judges, output, joint, progress.take, how)
+    if joint is None:
+        _show(labelling)
+        return
+    _show(found.together, "all judges together: ")
+    for name, one in found.each.items():
+        _show(one, f"{name}: ")
+    _show_agreement(found.between)
+
+
+def _label_options(options: LabelCommand, pairs: PairSet, identity: str, gold: list[float] | None) -> LabelOptions:
     from softpref.judges.labelling import LabelOptions, orders_text
 
     both = options.orders == "both"
     if options.calibration is None:
-        return LabelOptions(both)
+        return LabelOptions(both, gold=gold)
     from softpref.evaluation.calibration import calibrator_for
 
-    calibrate = calibrator_for(options.calibration, pairs, judge.identity, orders_text(both))
-    return LabelOptions(both, calibrate, options.calibration)
+    calibrate = calibrator_for(options.calibration, pairs, identity, orders_text(both))
+    return LabelOptions(both, calibrate, options.calibration, gold)
 
 
-def _agree_to_pay(options: LabelCommand, pairs: PairSet) -> None:
-    """Say what a server run will send, and ask, unless --yes."""
-    if options.judge != "server":
+def _questions(options: LabelCommand, pairs: PairSet) -> int:
+    return len(pairs) * (2 if options.orders == "both" else 1)
+
+
+def _agree_to_pay(options: LabelCommand, pairs: PairSet, asked: Sequence[JudgeOptions]) -> None:
+    """Say what runs on servers will send, and ask, unless --yes."""
+    servers = [one for one in asked if one.judge == "server"]
+    if not servers:
         return
-    calls = len(pairs) * (2 if options.orders == "both" else 1)
+    questions = _questions(options, pairs)
     characters = sum(len(text_of(t)) for pair in pairs for t in (pair.prompt, pair.chosen, pair.rejected))
-    tokens = characters // CHARACTERS_PER_TOKEN * calls // max(1, len(pairs))
-    cost = f", about {tokens * options.price_in / 1e6:.2f} at your prices" if options.price_in is not None else ""
-    say(f"at most {calls} questions, roughly {tokens:,} prompt tokens beside the judge's own prompt{cost}")
+    tokens = characters // CHARACTERS_PER_TOKEN * questions // max(1, len(pairs))
+    prices = [one.price_in for one in servers if one.price_in is not None]
+    cost = f", about {tokens * sum(prices) / 1e6:.2f} at your prices" if prices else ""
+    n = len(servers)
+    say(f"at most {questions * n} questions, roughly {tokens * n:,} prompt tokens beside the judge's own prompt{cost}")
     if options.yes:
         return
     if not sys.stdin.isatty():
@@ -101,16 +183,28 @@ def _agree_to_pay(options: LabelCommand, pairs: PairSet) -> None:
         raise OptionError("not agreed to; nothing was sent but the probe")
 
 
-def _show(labelling: Labelling, output: Path) -> None:
+def _show(labelling: Labelling, who: str = "") -> None:
     of = f"{labelling.labelled} of {labelling.asked} pairs"
-    say(f"labelled {of} (coverage {labelling.coverage:.1%}), orders: {labelling.orders}")
+    say(f"{who}labelled {of} (coverage {labelling.coverage:.1%}), orders: {labelling.orders}")
     for reason, count in labelling.failures.items():
         say(f"  failed {count} times: {reason}")
     if labelling.position_bias is not None:
         say(f"  position bias {labelling.position_bias:+.3f}; orders disagree on {labelling.order_disagreement:.1%}")
-    if labelling.agreement is not None:
-        a = labelling.agreement
+    for name, found in labelling.against.items():
         say(
-            f"  against the {a['pairs']} labels before: accuracy {a['accuracy']:.3f}, Cohen's kappa {a['cohen_kappa']:.3f}"
+            f"  against {name}, {found.pairs} pairs: accuracy {found.accuracy:.3f}, "
+            f"Cohen's kappa {_figure(found.kappa)}, Krippendorff's alpha {_figure(found.alpha)}"
         )
-    say(f"labels: {output}")
+
+
+def _show_agreement(between: Agreement) -> None:
+    for (one, other), found in between.pairs.items():
+        say(
+            f"{one} and {other}, {found.comparisons} pairs: equal verdicts {found.accuracy:.3f}, "
+            f"Cohen's kappa {_figure(found.kappa)}"
+        )
+    say(f"agreement of all judges: Krippendorff's alpha {_figure(between.alpha)}")
+
+
+def _figure(value: float | None) -> str:
+    return "not defined" if value is None else f"{value:.3f}"

@@ -82,6 +82,20 @@ def parse_options(of: type[Options], prog: str, argv: Sequence[str]) -> Options:
     return of(**{**values, **free})
 
 
+def checked(of: type[Options], prog: str, name: str, values: Any) -> Options:
+    """An instance of ``of`` from a mapping inside another option, ``name``. Raises OptionError naming it."""
+    parser = _parser(of, prog)
+    if not isinstance(values, dict):
+        raise OptionError(f"{name} is {values!r}, which is no group of options: write them below it")
+    try:
+        _check_names(of, parser, values)
+        given = parser.instantiate(parser.parse_object(values)).as_dict()
+    except OptionError as error:
+        raise OptionError(f"{name}: {error}") from None
+    given.pop("config", None)
+    return of(**given)
+
+
 def _parser(of: type, prog: str) -> _Parser:
     parser = _Parser(prog=prog, allow_abbrev=False)
     parser.add_argument(

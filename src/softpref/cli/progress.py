@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from softpref.judges.base import Answer, Judge
+from softpref.judges.server import ServerJudge
 
 
 class AnswerProgress:
     """Counts answers as they come. Answers that were in the store already are not asked for, and not counted."""
 
-    def __init__(self, questions: int, judge: Judge) -> None:
-        self.judge = judge
+    def __init__(self, questions: int, judges: Sequence[Judge]) -> None:
+        self.judges = judges
         self.failed = 0
         columns = (
             TextColumn("{task.description}"),
@@ -35,9 +37,9 @@ class AnswerProgress:
         self._progress.update(self._task, advance=1, note=f"{rate} {self.failed} failed{self._cost()}")
 
     def _cost(self) -> str:
-        usage, settings = getattr(self.judge, "usage", None), getattr(self.judge, "settings", None)
-        cost = usage.cost(settings) if usage is not None else None
-        return "" if cost is None else f" cost {cost:.4f}"
+        costs = [judge.usage.cost(judge.settings) for judge in self.judges if isinstance(judge, ServerJudge)]
+        known = [cost for cost in costs if cost is not None]
+        return f" cost {sum(known):.4f}" if known else ""
 
     def __enter__(self) -> AnswerProgress:
         self._progress.start()

@@ -188,6 +188,15 @@ def gold_rows(pairs: PairSet, options: GoldOptions) -> GoldRows:
     )
 
 
+def gold_labels(pairs: PairSet, options: GoldOptions) -> list[float]:
+    """P(first side of the file is better) of every pair, labelled or not. Raises DataError as ``gold_rows`` does."""
+    faults: list[Fault] = []
+    gold = [_gold(pair, options, faults) for pair in pairs]
+    if faults:
+        raise DataError(pairs.name, faults)
+    return gold
+
+
 def _gold(pair: PreferencePair, options: GoldOptions, faults: list[Fault]) -> float:
     value = _at(pair, options.column)
     if value is None:

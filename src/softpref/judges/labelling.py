@@ -9,16 +9,32 @@ from typing import Any
 
 import numpy as np
 
+from softpref.core.statistics import tie_aware_accuracy
 from softpref.data.files import atomic_write, write_json
 from softpref.data.formats import row_line
 from softpref.data.pairs import PreferencePair, swap_sides
 from softpref.errors import InputError
 from softpref.judges.base import Answer, Comparison, Judge
 from softpref.judges.both_orders import Judgement, ask, judgements, orders
+from softpref.judges.ensemble import agreement
 from softpref.judges.store import JudgementStore
 
 # p → p, applied to a judge's label after both orders are averaged.
 Calibrate = Callable[[float], float]
+
+
+@dataclass(frozen=True)
+class Against:
+    """A judge held against labels from elsewhere, on the ``pairs`` that have both and where those prefer a side.
+
+    A tie of the judge's counts half in ``accuracy``; it is a verdict of its own in ``kappa`` (Cohen's) and ``alpha``
+    (Krippendorff's), which are None where all verdicts are one.
+    """
+
+    pairs: int
+    accuracy: float
+    kappa: float | None
+    alpha: float | None
 
 
 @dataclass(frozen=True)
@@ -27,7 +43,7 @@ class Labelling:
 
     ``coverage`` is labelled / asked. ``position_bias`` is the mean of P(first shown preferred) over both orders, times two,
     less one: 0 without bias. ``order_disagreement`` is the share of pairs on which the two orders prefer different responses.
-    Both are None where one order alone was asked. ``agreement`` compares with the labels that the file had before.
+    Both are None where one order alone was asked. ``against`` compares with labels from elsewhere, by their name.
     """
 
     judge: str
@@ -39,7 +55,7 @@ class Labelling:
     order_disagreement: float | None
     failures: Mapping[str, int] = field(default_factory=dict)
     calibration: str | None = None
-    agreement: Mapping[str, float] | None = None
+    against: Mapping[str, Against] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -53,11 +69,18 @@ class LabelOptions:
     Attributes:
         both_orders: ask both presentation orders; one order alone leaves the position bias in, and stands in every label.
         calibrate: a fitted map from p to p, and the name it is recorded by.
+        gold: P(first side of the file preferred) of every pair by people or by construction; compared with, never used.
     """
 
     both_orders: bool = True
     calibrate: Calibrate | None = None
     calibration_name: str | None = None
+    gold: Sequence[float] | None = None
+
+    @property
+    def orders(self) -> str:
+        """How a label names the orders that were asked."""
+        return orders_text(self.both_orders)
 
 
 def label_pairs(
@@ -75,18 +98,36 @@ def label_pairs(
     Raises InputError when every judgement failed.
     """
     options = options or LabelOptions()
-    as_in_file = [swap_sides(pair) if pair.swapped else pair for pair in pairs]
+    as_in_file = sides_as_in_file(pairs)
     with JudgementStore(output.with_suffix(".sqlite")) as store:
-        asked = (q for one in _comparisons(as_in_file) for q in orders(one, options.both_orders))
-        ask(judge, asked, store, on_answer)
-        found = list(judgements(judge, _comparisons(as_in_file), store, options.both_orders))
-    if not any(j.p is not None for j in found):
-        reasons = sorted({failure for j in found for failure in j.failures})
-        raise InputError(f"all {len(found)} judgements failed ({'; '.join(reasons[:3])}): nothing was labelled")
-    _write(as_in_file, found, judge, output, options)
+        found = judged(judge, as_in_file, store, on_answer, options)
+    source = {"method": "judge", **by_judge(judge)}
+    write_labels(as_in_file, found, (source for _ in found), output, options)
     summary = summarise(judge.identity, as_in_file, found, options)
     write_json(output.with_suffix(".labels.json"), summary.as_dict())
     return summary
+
+
+def sides_as_in_file(pairs: Iterable[PreferencePair]) -> list[PreferencePair]:
+    """Reading brings p to at least ½; a judge is asked, and labels are written, as the file has it."""
+    return [swap_sides(pair) if pair.swapped else pair for pair in pairs]
+
+
+def judged(
+    judge: Judge,
+    pairs: Sequence[PreferencePair],
+    store: JudgementStore,
+    on_answer: Callable[[Answer], None] | None,
+    options: LabelOptions,
+) -> list[Judgement]:
+    """Ask for what the store lacks, then read it: one judgement per pair, in their order."""
+    ask(judge, (q for one in _comparisons(pairs) for q in orders(one, options.both_orders)), store, on_answer)
+    return list(judgements(judge, _comparisons(pairs), store, options.both_orders))
+
+
+def by_judge(judge: Judge) -> dict[str, Any]:
+    """How a label names its judge, and how that answers."""
+    return {"judge": judge.identity, **getattr(judge, "method", {})}
 
 
 def _comparisons(pairs: Iterable[PreferencePair]) -> Iterator[Comparison]:
@@ -95,20 +136,27 @@ def _comparisons(pairs: Iterable[PreferencePair]) -> Iterator[Comparison]:
         yield Comparison(str(place), pair.prompt, pair.chosen, pair.rejected)
 
 
-def _write(
+def write_labels(
     pairs: Sequence[PreferencePair],
     found: Sequence[Judgement],
-    judge: Judge,
+    sources: Iterable[Mapping[str, Any]],
     output: Path,
     options: LabelOptions,
 ) -> None:
+    """The labelled rows, and beside them those that failed. ``sources`` says of each label by whom it is.
+
+    Raises InputError, and writes nothing, when every judgement failed.
+    """
+    if not any(j.p is not None for j in found):
+        reasons = sorted({failure for j in found for failure in j.failures})
+        raise InputError(f"all {len(found)} judgements failed ({'; '.join(reasons[:3])}): nothing was labelled")
     with atomic_write(output) as labelled, atomic_write(output.with_suffix(".failed.jsonl")) as failed:
-        for pair, judgement in zip(pairs, found, strict=True):
+        for pair, judgement, source in zip(pairs, found, sources, strict=True):
             file = failed if judgement.p is None else labelled
-            file.write(row_line(_row(pair, judgement, judge, options)))
+            file.write(row_line(_row(pair, judgement, source, options)))
 
 
-def _row(pair: PreferencePair, judgement: Judgement, judge: Judge, options: LabelOptions) -> dict[str, Any]:
+def _row(pair: PreferencePair, judgement: Judgement, by: Mapping[str, Any], options: LabelOptions) -> dict[str, Any]:
     row: dict[str, Any] = {"prompt": pair.prompt, "response_1": pair.chosen, "response_2": pair.rejected}
     if pair.id:
         row["id"] = pair.id
@@ -119,15 +167,8 @@ def _row(pair: PreferencePair, judgement: Judgement, judge: Judge, options: Labe
         meta["label_before"] = pair.soft_label
     if judgement.p is None:
         return {**row, "failures": list(judgement.failures), "meta": meta}
-    source: dict[str, Any] = {
-        "method": "judge",
-        "judge": judge.identity,
-        **getattr(judge, "method", {}),
-        "orders": orders_text(options.both_orders),
-        "first_shown": judgement.first_shown,
-        "second_shown": judgement.second_shown,
-        "mass": judgement.mass,
-    }
+    shown = {name: getattr(judgement, name) for name in ("first_shown", "second_shown", "mass")}
+    source = {**by, "orders": options.orders, **shown}
     p = judgement.p
     if options.calibrate is not None:
         source |= {"uncalibrated": p, "calibration": options.calibration_name}
@@ -143,39 +184,41 @@ def orders_text(both: bool) -> str:
 def summarise(
     judge: str, pairs: Sequence[PreferencePair], found: Sequence[Judgement], options: LabelOptions
 ) -> Labelling:
-    """The figures of one labelling; see ``Labelling``."""
-    judged = [j for j in found if j.p is not None]
-    first = np.array([j.first_shown for j in judged], dtype=float)
-    second = np.array([j.second_shown for j in judged], dtype=float) if options.both_orders else None
+    """The figures of one judge on one file; see ``Labelling``."""
+    answered = [j for j in found if j.p is not None]
+    first = np.array([j.first_shown for j in answered], dtype=float)
+    second = np.array([j.second_shown for j in answered], dtype=float)
+    known = options.both_orders and bool(answered)
     reasons = [failure for j in found for failure in j.failures]
+    others = {"the labels before": [pair.soft_label for pair in pairs], "gold": options.gold}
+    compared = {name: against(found, labels) for name, labels in others.items() if labels is not None}
     return Labelling(
         judge=judge,
-        orders=orders_text(options.both_orders),
+        orders=options.orders,
         asked=len(found),
-        labelled=len(judged),
-        coverage=len(judged) / len(found),
-        position_bias=None if second is None else float(np.mean(first + second - 1)),
+        labelled=len(answered),
+        coverage=len(answered) / len(found),
+        position_bias=float(np.mean(first + second - 1)) if known else None,
         # response 1 is preferred in order 1–2 where p_first > ½ there, and in order 2–1 where p_first < ½
-        order_disagreement=None if second is None else float(np.mean((first - 0.5) * (0.5 - second) < 0)),
+        order_disagreement=float(np.mean((first - 0.5) * (0.5 - second) < 0)) if known else None,
         failures={reason: reasons.count(reason) for reason in sorted(set(reasons))[:20]},
         calibration=options.calibration_name,
-        agreement=_agreement(pairs, found),
+        against={name: one for name, one in compared.items() if one is not None},
     )
 
 
-def _agreement(pairs: Sequence[PreferencePair], found: Sequence[Judgement]) -> dict[str, float] | None:
-    """With the labels that the file had before: accuracy (a tie of the judge's counts half) and Cohen's kappa of the sides."""
+def against(found: Sequence[Judgement], labels: Sequence[float | None]) -> Against | None:
+    """Judgements held against labels for the same side; None where no pair has both."""
     both = [
-        (j.p, pair.soft_label)
-        for pair, j in zip(pairs, found, strict=True)
-        if j.p is not None and pair.soft_label not in (None, 0.5)
+        (judgement, label)
+        for judgement, label in zip(found, labels, strict=True)
+        if judgement.p is not None and label not in (None, 0.5)
     ]
     if not both:
         return None
-    from sklearn.metrics import cohen_kappa_score
-
-    from softpref.core.statistics import tie_aware_accuracy
-
-    p, before = (np.array(side, dtype=float) for side in zip(*both, strict=True))
-    kappa = cohen_kappa_score(p > 0.5, before > 0.5) if len({*(before > 0.5)}) == 2 else float("nan")
-    return {"pairs": len(both), "accuracy": tie_aware_accuracy(p - 0.5, before), "cohen_kappa": float(kappa)}
+    said = [judgement for judgement, _ in both]
+    trusted = [Judgement(judgement.id, label, None, None) for judgement, label in both]
+    between = agreement({"judge": said, "labels": trusted})
+    p, label = ([one.p for one in side] for side in (said, trusted))
+    accuracy = tie_aware_accuracy(np.array(p, dtype=float) - 0.5, np.array(label, dtype=float))
+    return Against(len(both), accuracy, between.pairs["judge", "labels"].kappa, between.alpha)
