@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from softpref.data.tokenization import PromptEncoder
-from softpref.evaluation.over_optimisation import BATCH, sample_log_ratios
+from softpref.evaluation.classification import BATCH
+from softpref.evaluation.over_optimisation import sample_log_ratios
 from softpref.experiments.small_model import save, small_llama
 from softpref.generation.sampling import Response, Sampling, generate
 

@@ -22,8 +22,8 @@ from softpref.core.statistics import Estimate, auc, tie_aware_accuracy
 from softpref.data.pairs import PreferencePair, swap_sides
 from softpref.data.tokenization import TokenizedPair, TokenOptions, tokenize_pairs
 from softpref.errors import InputError
+from softpref.evaluation.adapters import load_policy, tokenizer_of
 from softpref.run_folder import RUN_FILE, read_json
-from softpref.scoring.models import load_model, load_tokenizer
 
 Floats: TypeAlias = NDArray[np.float64]
 # Takes a statistic and its (N,) rows; what is drawn (prompts, debates, arguments) is bound already.
@@ -60,14 +60,12 @@ def side_scores(model: str, pairs: Sequence[PreferencePair]) -> SideScores:
     from softpref.scoring.plain import pair_logps
 
     tokens = tokenize_pairs(
-        pairs, load_tokenizer(model), TokenOptions(max_length=None, identical="keep"), name="pairs to score"
+        pairs, tokenizer_of(model), TokenOptions(max_length=None, identical="keep"), name="pairs to score"
     )
-    scorer = load_model(model).eval()
-    if torch.accelerator.is_available():
-        scorer = scorer.to(torch.accelerator.current_accelerator())
+    scorer = load_policy(model)
     logps, lengths = np.empty((len(tokens), 2)), np.empty((len(tokens), 2))
     with torch.no_grad():
-        for rows in _batches([_padded_to(row) for row in tokens]):
+        for rows in batches_by_length([_padded_to(row) for row in tokens]):
             scores = pair_logps(scorer, [tokens[i] for i in rows])
             logps[rows] = torch.stack([scores.chosen, scores.rejected], dim=1).double().cpu().numpy()
             lengths[rows] = torch.stack([scores.chosen_length, scores.rejected_length], dim=1).cpu().numpy()
@@ -78,7 +76,7 @@ def _padded_to(row: TokenizedPair) -> int:
     return len(row.prompt) + max(len(row.chosen), len(row.rejected))
 
 
-def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
+def batches_by_length(lengths: Sequence[int]) -> Iterator[list[int]]:
     """Places by rising length, cut into batches of at most BATCH rows and BATCH_TOKENS tokens with their padding.
 
     Rows of like length lie together: padding costs as much as text.

@@ -19,7 +19,8 @@ from softpref.data.pairs import PairSet, PreferencePair, Text
 from softpref.data.read_options import ReadOptions
 from softpref.data.tokenization import PromptEncoder
 from softpref.errors import InputError, OptionError
-from softpref.evaluation.classification import SideScores, side_scores
+from softpref.evaluation.adapters import load_policy, tokenizer_of
+from softpref.evaluation.classification import SideScores, batches_by_length, side_scores
 from softpref.evaluation.classify import label_bins, mean_or_none, require_labels
 from softpref.evaluation.provenance import command_line
 from softpref.evaluation.trained_by import reference_of_run, run_record
@@ -33,12 +34,9 @@ from softpref.run_folder import (
     read_json,
     read_lines,
 )
-from softpref.scoring.models import load_model, load_tokenizer
 from softpref.scoring.plain import response_logps
 
 Floats = NDArray[np.float64]
-
-BATCH = 64
 
 # Nats per response token by which the chosen responses may fall below the reference: at ½, every one of their tokens has
 # become e^½ = 1.65 times less likely on average, and their perplexity has grown by as much.
@@ -135,7 +133,7 @@ def collapse_warning(bins: Sequence[dict[str, Any]]) -> str | None:
         return None
     return (
         f"the chosen responses have collapsed{where}: their log-prob fell by {-fall:.2f} nats per token below the reference "
-        f"(more than {COLLAPSE}). Train for fewer steps or at a lower learning rate, raise beta, or add an SFT term"
+        f"(more than {COLLAPSE}). Train for fewer steps, at a lower learning rate, or with a larger beta"
     )
 
 
@@ -185,13 +183,13 @@ def sample_log_ratios(model: str, reference: str, prompts: Sequence[Text], respo
     """
     import torch
 
-    encoder = PromptEncoder(load_tokenizer(model))
+    encoder = PromptEncoder(tokenizer_of(model))
     ids = [(encoder.prompt(prompts[r.prompt]), r.tokens) for r in responses]
-    found = []
-    for name in (model, reference):
-        scorer = load_model(name).eval()
+    found = np.empty((2, len(ids)))
+    for side, name in enumerate((model, reference)):
+        scorer = load_policy(name)
         with torch.no_grad():
-            batches = [response_logps(scorer, ids[i : i + BATCH])[0] for i in range(0, len(ids), BATCH)]
-        found.append(torch.cat(batches).double().numpy())
-    ratios: NDArray[np.float64] = found[0] - found[1]
+            for rows in batches_by_length([len(prompt) + len(tokens) for prompt, tokens in ids]):
+                found[side, rows] = response_logps(scorer, [ids[i] for i in rows])[0].double().cpu().numpy()
+    ratios: Floats = found[0] - found[1]
     return ratios

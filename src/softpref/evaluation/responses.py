@@ -12,8 +12,9 @@ from typing import Any
 from softpref.data.files import write_json
 from softpref.data.pairs import Text
 from softpref.errors import InputError, OptionError
+from softpref.evaluation.adapters import ADAPTER_FILE, base_of, load_policy, tokenizer_of
 from softpref.generation.sampling import Response, Sampling
-from softpref.run_folder import read_json, read_lines
+from softpref.run_folder import read_lines
 
 
 def generated(
@@ -38,8 +39,6 @@ def generated(
     return [done[i, k] for i in range(len(prompts)) for k in range(sampling.samples)]
 
 
-ADAPTER_FILE = "adapter_config.json"
-
 # What decides a model's responses. Training writes other files into the same folder.
 _DECIDING = (
     "*.safetensors",
@@ -56,8 +55,8 @@ def _stamp(model: str) -> str:
     """A model folder as it is now: names, sizes and times of what decides its responses; of an adapter's base too."""
     files = sorted({file for pattern in _DECIDING for file in Path(model).glob(pattern)})
     stamps: list[Any] = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    base = (read_json(Path(model) / ADAPTER_FILE) or {}).get("base_model_name_or_path")
-    return _digest([*stamps, _stamp(base)] if base else stamps)
+    base = base_of(model)
+    return _digest(stamps if base is None else [*stamps, _stamp(base)])
 
 
 def _digest(value: Any) -> str:
@@ -97,14 +96,9 @@ def _generate_missing(
     done: dict[tuple[int, int], Response],
     on_batch: Callable[[int], None] | None,
 ) -> None:
-    import torch
-
     from softpref.generation.sampling import generate
-    from softpref.scoring.models import load_model, load_tokenizer
 
-    policy, tokenizer = load_model(model), load_tokenizer(model)
-    if torch.accelerator.is_available():
-        policy = policy.to(torch.accelerator.current_accelerator())
+    policy, tokenizer = load_policy(model), tokenizer_of(model)
     with file.open("a", encoding="utf-8") as out:
         for batch in generate(policy, tokenizer, prompts, sampling, done={place for place, _ in done}):
             out.write("".join(json.dumps(asdict(r), ensure_ascii=False) + "\n" for r in batch))
