@@ -7,7 +7,7 @@ from scipy.special import expit
 
 from softpref.core import PairLogps, preference_loss
 from softpref.core.treatments import resolve
-from softpref.experiments.gradient_flow import Comparisons, derivatives, orient, times_between, train
+from softpref.experiments.gradient_flow import Comparisons, derivative, derivatives, orient, times_between, train
 
 
 def three_actions(p=(0.9, 0.7, 0.95), weight=(2.0, 1.0, 3.0)):
@@ -100,6 +100,7 @@ def test_derivatives_by_hand():
     zero, label = torch.zeros(1, dtype=torch.float64), torch.tensor([0.75], dtype=torch.float64)
     for name, by_hand in (("dpo", (-0.5, 0.25)), ("gdpo", (-0.25, 0.0625))):
         assert [float(d) for d in derivatives(resolve(name, beta=1.0), zero, label)] == pytest.approx(by_hand)
+        assert float(derivative(resolve(name, beta=1.0), zero, label)) == by_hand[0]
 
 
 def test_orientation():

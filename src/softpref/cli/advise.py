@@ -100,12 +100,15 @@ def _calibration(labels: Labels) -> str:
 
 def _show(advice: Advice, labels: Labels, evidence: Mapping[str, Any]) -> None:
     say()
-    if labels.hard:
+    if not advice.standings:
+        say("no advice: the evidence has nothing like these labels.")
+    elif labels.hard:
         say(
             "every label is 0, 1 or a tie: hard and geometric are then the same loss, and conservative differs on ties alone."
         )
-    if not advice.standings:
-        say("no advice: the evidence has nothing like these labels.")
+        say(
+            "advice: label_treatment hard (loss_type dpo). Several votes a pair, or a judge's probabilities, make labels soft."
+        )
     else:
         _show_standings(advice)
     for doubt in advice.doubts:

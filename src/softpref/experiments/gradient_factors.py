@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 
 from softpref.core.treatments import resolve
-from softpref.experiments.gradient_flow import derivatives
+from softpref.experiments.gradient_flow import derivative
 
 Floats = NDArray[np.float64]
 
@@ -26,8 +26,9 @@ SHOWN_MARGINS = (-10.0, 10.0)
 def by_autograd(method: str, h: ArrayLike, soft_label: float, beta: float) -> Floats:
     """The factor w of a published method at margins h (N,), from ``softpref.core.preference_loss``."""
     margins = torch.tensor(np.asarray(h, dtype=np.float64))
-    slope, _ = derivatives(resolve(method, beta=beta), margins, torch.full_like(margins, soft_label))
-    return -slope.numpy() / beta
+    slope = derivative(resolve(method, beta=beta), margins, torch.full_like(margins, soft_label))
+    w: Floats = -slope.numpy() / beta
+    return w
 
 
 def closed_form(method: str, h: ArrayLike, soft_label: float, beta: float) -> Floats:

@@ -88,19 +88,23 @@ class _Path:
         self.weight = weight / weight.sum(dim=1, keepdim=True)
 
     def step(self, f: torch.Tensor, length: float) -> torch.Tensor:
-        slope, curvature = self._slope(f)
+        first, second = derivatives(self.method, self._margins(f), self.p)
+        # where a loss is concave the path is the same without its curvature, and the matrix stays positive definite
+        curvature = self.weight * second.clamp_min(0)
         factor = torch.linalg.cholesky(self._implicit(curvature, GAMMA * length))
-        k1 = _solve(factor, length * slope)
-        k2 = _solve(factor, length * self._slope(f + k1)[0] - 2 * k1)
+        k1 = _solve(factor, length * self._downhill(first))
+        again = derivative(self.method, self._margins(f + k1), self.p)
+        k2 = _solve(factor, length * self._downhill(again) - 2 * k1)
         return f + 1.5 * k1 + 0.5 * k2
 
-    def _slope(self, f: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """``−∇L``, (W, A), and the rows' share of the curvature, (W, N)."""
-        first, second = derivatives(self.method, f.gather(1, self.first) - f.gather(1, self.second), self.p)
-        push = -self.weight * first
-        slope = torch.zeros_like(f).scatter_add(1, self.first, push).scatter_add(1, self.second, -push)
-        # where a loss is concave the path is the same without its curvature, and the matrix stays positive definite
-        return slope, self.weight * second.clamp_min(0)
+    def _margins(self, f: torch.Tensor) -> torch.Tensor:
+        return f.gather(1, self.first) - f.gather(1, self.second)
+
+    def _downhill(self, derivative: torch.Tensor) -> torch.Tensor:
+        """``−∇L`` in f, (W, A), from the derivative of every row's loss by its margin."""
+        push = -self.weight * derivative
+        still = torch.zeros(len(push), self.actions, dtype=torch.float64)
+        return still.scatter_add(1, self.first, push).scatter_add(1, self.second, -push)
 
     def _implicit(self, curvature: torch.Tensor, length: float) -> torch.Tensor:
         """``I + length · ∇²L``, (W, A, A): the Hessian is the Laplacian of the graph of comparisons."""
@@ -111,14 +115,24 @@ class _Path:
         return torch.diag_embed(1 + edges.sum(dim=2)) - edges
 
 
-def derivatives(method: Method, h: torch.Tensor, soft_label: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """First and second derivative of each row's loss by its margin, by automatic differentiation of the core's loss."""
+def derivative(method: Method, h: torch.Tensor, soft_label: torch.Tensor) -> torch.Tensor:
+    """Derivative of each row's loss by its margin, by automatic differentiation of the core's loss."""
     h = h.detach().requires_grad_()
-    zero = torch.zeros_like(h)
-    loss = method(PairLogps(h, zero, zero, zero), soft_label)
-    [first] = torch.autograd.grad(loss.sum(), h, create_graph=True)
+    [first] = torch.autograd.grad(_losses(method, h, soft_label).sum(), h)
+    return first
+
+
+def derivatives(method: Method, h: torch.Tensor, soft_label: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The same, and the second derivative."""
+    h = h.detach().requires_grad_()
+    [first] = torch.autograd.grad(_losses(method, h, soft_label).sum(), h, create_graph=True)
     [second] = torch.autograd.grad(first.sum(), h)
     return first.detach(), second
+
+
+def _losses(method: Method, h: torch.Tensor, soft_label: torch.Tensor) -> torch.Tensor:
+    zero = torch.zeros_like(h)
+    return method(PairLogps(h, zero, zero, zero), soft_label)
 
 
 def _solve(factor: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
