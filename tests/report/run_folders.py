@@ -114,6 +114,36 @@ def write_head_to_head(folder, pairs, models=("dpo", "cdpo", "gdpo"), **changes)
     return folder
 
 
+def repetition():
+    return {"distinct_1": 0.5, "distinct_2": 0.75, "distinct_3": None, "longest_repeat": 2.5}
+
+
+def write_full(root, comparisons=None):
+    """Three runs with everything, and a head-to-head that gdpo wins: the folders."""
+    names = ("dpo", "cdpo", "gdpo")
+    for place, name in enumerate(names):
+        controlled = {
+            "length_controlled": estimate(0.55),
+            "repetition": {side: repetition() for side in ("model", "against")},
+            "tests": {"wilcoxon": {"p_value": 0.0001}, "permutation": {"p_value": 0.25}},
+        }
+        found = (
+            [comparison(0.2 + 0.3 * place), comparison(0.5, prompt="wait")]
+            if comparisons is None
+            else comparisons(place)
+        )
+        write_run(
+            root / name,
+            metrics=training(),
+            evaluations={"greedy": evaluation(0.6 + 0.05 * place, **controlled)},
+            comparisons=found,
+            classifications={"votes": classification(0.7 + 0.05 * place)},
+            drift=over_optimisation("the chosen log-ratio fell" if name == "cdpo" else None),
+        )
+    pairs = [duel("dpo", "cdpo", 0.52, 0.9), duel("dpo", "gdpo", 0.4, 0.01), duel("cdpo", "gdpo", 0.35, 0.0003)]
+    return [*(root / name for name in names), write_head_to_head(root / "duels", pairs)]
+
+
 def write_run(
     folder, run=RUN, metrics=None, evaluations=None, comparisons=(), frontier=None, classifications=None, drift=None
 ):

@@ -7,18 +7,7 @@ import re
 from html.parser import HTMLParser
 
 import pytest
-from run_folders import (
-    RUN,
-    classification,
-    comparison,
-    duel,
-    estimate,
-    evaluation,
-    over_optimisation,
-    training,
-    write_head_to_head,
-    write_run,
-)  # fmt: skip
+from run_folders import RUN, comparison, estimate, evaluation, training, write_full, write_run
 
 from softpref.errors import InputError, OptionError
 from softpref.report.collect import names_of, read_run
@@ -505,29 +494,7 @@ def test_ids_are_not_given_twice(page):
 def full(tmp_path_factory):
     """Three runs with everything, and a head-to-head: the page's text and its HTML."""
     root = tmp_path_factory.mktemp("full")
-    names = ("dpo", "cdpo", "gdpo")
-    for place, name in enumerate(names):
-        controlled = {
-            "length_controlled": estimate(0.55),
-            "repetition": {side: repetition() for side in ("model", "against")},
-        }
-        tests = {"wilcoxon": {"p_value": 0.0001}, "permutation": {"p_value": 0.25}}
-        write_run(
-            root / name,
-            metrics=training(),
-            evaluations={"greedy": evaluation(0.6 + 0.05 * place, **controlled, tests=tests)},
-            comparisons=[comparison(0.2 + 0.3 * place), comparison(0.5, prompt="wait")],
-            classifications={"votes": classification(0.7 + 0.05 * place)},
-            drift=over_optimisation("the chosen log-ratio fell" if name == "cdpo" else None),
-        )
-    pairs = [duel("dpo", "cdpo", 0.52, 0.9), duel("dpo", "gdpo", 0.4, 0.01), duel("cdpo", "gdpo", 0.35, 0.0003)]
-    write_head_to_head(root / "duels", pairs)
-    path = write_report([*(root / name for name in names), root / "duels"], root / "report.html")
-    return Page(path.read_text(encoding="utf-8"))
-
-
-def repetition():
-    return {"distinct_1": 0.5, "distinct_2": 0.75, "distinct_3": None, "longest_repeat": 2.5}
+    return Page(write_report(write_full(root), root / "report.html").read_text(encoding="utf-8"))
 
 
 def test_the_matrix_holds_both_directions(full):

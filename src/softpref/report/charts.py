@@ -290,13 +290,14 @@ def _end(line: Line2D) -> float | None:
 def spread(places: Mapping[str, float], gap: float, low: float, high: float) -> dict[str, float]:
     """Places at least ``gap`` apart in the same order, moved as little as possible, within [low, high] if they fit.
 
-    Least squares under ``y[i + 1] − y[i] ≥ gap`` is isotonic regression of ``y[i] − i·gap``.
+    Least squares under ``y[i + 1] − y[i] ≥ gap`` is isotonic regression of ``y[i] − i·gap``, and clipping keeps it best.
     """
+    if not places:
+        return {}
     order = sorted(places, key=lambda name: places[name])
     steps = gap * np.arange(len(order))
-    apart = isotonic_regression(np.array([places[name] for name in order]) - steps).x + steps if order else steps
-    apart -= max(0.0, float(np.max(apart, initial=high)) - high)
-    apart += max(0.0, low - float(np.min(apart, initial=low)))
+    level = isotonic_regression(np.array([places[name] for name in order]) - steps).x
+    apart = np.clip(level, low, max(low, high - steps[-1])) + steps
     return dict(zip(order, map(float, apart), strict=True))
 
 
