@@ -1,9 +1,9 @@
 """How fast the local judge is beside plain loops over the same questions, and that it gives the same values.
 
-    python benchmarks/local_judge.py [--pairs 64] [--batch_size 16] [--rounds 5]
+    python benchmarks/local_judge.py [--pairs 64] [--batch_size 16] [--rounds 5] [--prompt_words 150 350]
 
-A random Llama of about 13M parameters judges both orders of pairs (prompts of about 250 words, responses of about 60) by the
-shipped ``general`` prompt. Every contender does all the work from question to answer log-probs; they take turns, and what is
+A random Llama of about 13M parameters judges both orders of pairs (prompts of 150 to 350 words, responses of about 60) by the
+shipped ``general`` prompt, whose opening is common to all questions. Every contender does all the work from question to answer log-probs; they take turns, and what is
 timed is the process's own processor time on one thread: others on the machine count for less.
 """
 
@@ -28,7 +28,7 @@ from softpref.judges.local import LocalJudge, spelling_ids
 from softpref.judges.prompt import load_prompt
 
 WORDS = [f"w{i}" for i in range(4000)]
-PROMPT_WORDS, RESPONSE_WORDS = (150, 350), (30, 90)
+RESPONSE_WORDS = (30, 90)
 GOAL = 1.5
 # One allocator for all contenders: fresh pages cost more than arithmetic on small machines, and hide what is compared.
 ALLOCATOR = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "17179869184"}
@@ -41,7 +41,7 @@ def main() -> None:
     options = arguments()
     torch.set_num_threads(1)
     logging.basicConfig(level=logging.WARNING)
-    questions = make_questions(options.pairs, random.Random(0))  # noqa: S311 — no secret
+    questions = make_questions(options.pairs, options.prompt_words, random.Random(0))  # noqa: S311 — no secret
     judge = make_judge(options.batch_size)
     contenders: dict[str, Callable[[], Values]] = {
         "plain loop, one order of one pair at a time": lambda: plain(judge, questions, 1),
@@ -64,16 +64,17 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, default in (("pairs", 64), ("batch_size", 16), ("rounds", 5)):
         parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--prompt_words", type=int, nargs=2, default=[150, 350])
     return parser.parse_args()
 
 
 # ------------------------------------------------------------------------------------------------------ the questions
 
 
-def make_questions(pairs: int, rng: random.Random) -> list[Question]:
+def make_questions(pairs: int, prompt_words: list[int], rng: random.Random) -> list[Question]:
     """All comparisons in one order, then in the other: as a loop over one order at a time meets them."""
     comparisons = [
-        Comparison(str(i), text(rng, *PROMPT_WORDS), text(rng, *RESPONSE_WORDS), text(rng, *RESPONSE_WORDS))
+        Comparison(str(i), text(rng, *prompt_words), text(rng, *RESPONSE_WORDS), text(rng, *RESPONSE_WORDS))
         for i in range(pairs)
     ]
     first, second = zip(*map(orders, comparisons), strict=True)

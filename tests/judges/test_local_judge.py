@@ -18,9 +18,11 @@ from softpref.errors import InputError, OptionError
 from softpref.experiments.small_model import bpe_tokenizer, save, small_llama, word_tokenizer
 from softpref.judges.base import Comparison, Question
 from softpref.judges.both_orders import judge_comparisons, orders
-from softpref.judges.local import WINDOW_BATCHES, LocalJudge, NextToken, _split, load_local_judge, spelling_ids
+from softpref.judges.local import LocalJudge, load_local_judge, spelling_ids
+from softpref.judges.next_token import NextToken, _split
 from softpref.judges.prompt import JudgePrompt
 from softpref.judges.store import JudgementStore
+from softpref.judges.windows import WINDOW_BATCHES
 
 WORDS = [f"w{i}" for i in range(40)]
 ANSWERS = ["1", "2", "one", "two"]
@@ -251,14 +253,39 @@ class Watched(torch.nn.Module):
 def test_what_both_orders_begin_with_is_computed_once():
     """Rows of 1+1+20+1+1 | 3+1+5+1+1: 24 tokens in common of 35, for both of 2 pairs: (2, 24) once, then (4, 11).
 
-    The longest and the shortest pair of the first batch are computed the plain way too: all are as long, so one: (2, 35).
+    The first two, "compare :", are common to all: (1, 2) once, and 22 are left. The longest and the shortest pair of the
+    first batch are computed the plain way too: all are as long, so one: (2, 35).
     """
     model, rng = Watched(llama()), random.Random(0)
     fixed = [Comparison(str(i), words(rng, 20, 20), f"w{i} w1 w2", f"w{i + 9} w3 w4 w5 w6") for i in range(4)]
     asked = [question for one in fixed for question in orders(one)]
     assert {len(text_ids(question)) for question in asked} == {35}
     close(judge_of(model, batch_size=4).answer(asked), model.inner, asked)
-    assert model.seen == [((2, 24), 1), ((4, 11), 1), ((2, 35), 1), ((2, 24), 1), ((4, 11), 1)]
+    assert model.seen == [((1, 2), 1), ((2, 22), 1), ((4, 11), 1), ((2, 35), 1), ((2, 22), 1), ((4, 11), 1)]
+
+
+@pytest.mark.parametrize("make", SHARING.values(), ids=SHARING.keys())
+@pytest.mark.parametrize("length", [5, 30])
+def test_a_common_header_changes_nothing(make, length):
+    """Two batches that begin with it, prefixes from 1 to 60 tokens behind it: shorter and longer than its own padding."""
+    model, rng = made(make), random.Random(2)
+    header = rng.choices(range(3, 40), k=length)
+    forwards = NextToken(model, [0])
+    for n in (6, 4):
+        pairs = []
+        for i in range(n):
+            head, one, other = ([i + 3, *rng.choices(range(3, 40), k=rng.randint(0, k))] for k in (60, 20, 20))
+            pairs.append((header + head + one + other, header + head + other + one))
+        found = forwards._shared(pairs)
+        with torch.no_grad():
+            expected = [
+                model(input_ids=torch.tensor([row])).logits[0, -1].log_softmax(-1) for pair in pairs for row in pair
+            ]
+        torch.testing.assert_close(found, torch.stack(expected), atol=1e-5, rtol=0)
+        windows = [
+            layer.sliding_window - 1 for layer in forwards._header._cache.layers if hasattr(layer, "sliding_window")
+        ]
+        assert forwards._header.ids == header[: min([length, *windows])]
 
 
 def test_prefixes_shrink_to_what_padding_leaves():

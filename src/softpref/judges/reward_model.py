@@ -15,7 +15,8 @@ from numpy.typing import ArrayLike
 from softpref.data.pairs import Message, Text, text_of
 from softpref.errors import InputError, OptionError
 from softpref.judges.base import Answer, Question
-from softpref.judges.local import WINDOW_BATCHES, in_groups, load_checkpoint, model_form, position_limit
+from softpref.judges.checkpoints import load_checkpoint, model_form, position_limit
+from softpref.judges.windows import WINDOW_BATCHES, in_groups
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

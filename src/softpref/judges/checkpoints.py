@@ -1,0 +1,64 @@
+"""Judges from a folder or the Hub: loaded safely, and named so that other weights are another judge."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from softpref.errors import InputError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+def load_checkpoint(kind: Any, name: str) -> tuple[Any, Any, str]:
+    """Model of one of transformers' Auto classes, its tokenizer, and ``name@version``, safely: no remote code, no pickle.
+
+    In the dtype it was saved in, on the accelerator where there is one. Raises InputError when it cannot be loaded, or
+    when it lacks weights that the class needs: they would be random.
+    """
+    import torch
+    from transformers import AutoTokenizer
+
+    try:
+        model, loaded = kind.from_pretrained(name, use_safetensors=True, output_loading_info=True)
+        tokenizer = AutoTokenizer.from_pretrained(name)
+    except (OSError, ValueError) as error:
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise InputError(f"judge {name!r} cannot be loaded: {reason}") from error
+    if loaded["missing_keys"]:
+        missing = sorted(loaded["missing_keys"])
+        raise InputError(f"judge {name!r} lacks {len(missing)} weights of a {type(model).__name__} ({missing[0]}, …)")
+    if torch.accelerator.is_available():
+        model = model.to(torch.accelerator.current_accelerator())
+    return model, tokenizer, f"{name}@{checkpoint_version(name, model)}"
+
+
+def checkpoint_version(name: str, model: Any) -> str:
+    """The commit on the Hub, or the first 12 digits of the SHA-256 over a folder's files: other weights, another version."""
+    if not Path(name).is_dir():
+        return str(getattr(model.config, "_commit_hash", None))
+    digest = hashlib.sha256()
+    for path in sorted(
+        p for p in Path(name).iterdir() if p.suffix in (".safetensors", ".json", ".jinja", ".model", ".txt")
+    ):
+        digest.update(f"{path.name} {path.stat().st_size}\n".encode())
+        with path.open("rb") as file:
+            while chunk := file.read(1 << 24):
+                digest.update(chunk)
+    return digest.hexdigest()[:12]
+
+
+def position_limit(model: PreTrainedModel) -> int | None:
+    """Tokens that the model can read at most; None where its configuration names no limit."""
+    limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    return int(limit) if limit and limit > 0 else None
+
+
+def model_form(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> str:
+    """Precision and chat template, for an identity: both change answers."""
+    template = tokenizer.chat_template
+    form = "text" if template is None else f"chat-{hashlib.sha256(json.dumps(template).encode()).hexdigest()[:8]}"
+    return f"{str(model.dtype).removeprefix('torch.')}:{form}"
