@@ -36,6 +36,14 @@ WORDS = [
 ]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def caches(tmp_path_factory):
+    """No test finds or leaves anything in the user's caches."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SOFTPREF_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def word_tokenizer():
     from softpref.experiments.small_model import word_tokenizer

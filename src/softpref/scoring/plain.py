@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from softpref.data.tokenization import TokenizedPair
-from softpref.scoring.scores import PairScores
+from softpref.scoring.scores import PairScores, paired
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -18,10 +18,7 @@ def pair_logps(model: nn.Module, pairs: Sequence[TokenizedPair]) -> PairScores:
     """Log-probs and lengths of both sides of B pairs under one model. A ``Scorer``; see ``PairScores``."""
     sequences = [(pair.prompt, side) for pair in pairs for side in (pair.chosen, pair.rejected) if side]
     sums, lengths = response_logps(model, sequences)
-    present = torch.tensor([[bool(pair.chosen), bool(pair.rejected)] for pair in pairs], device=sums.device)
-    both_sums = sums.new_zeros(present.shape).masked_scatter(present, sums)
-    both_lengths = lengths.new_ones(present.shape).masked_scatter(present, lengths)
-    return PairScores(both_sums[:, 0], both_sums[:, 1], both_lengths[:, 0], both_lengths[:, 1])
+    return paired(sums, lengths, pairs)
 
 
 def response_logps(model: nn.Module, sequences: Sequence[tuple[list[int], list[int]]]) -> tuple[Tensor, Tensor]:

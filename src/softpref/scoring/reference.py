@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from softpref.data.batching import micro_batches
 from softpref.data.tokenization import TokenizedPair
+from softpref.errors import NonFiniteError, OptionError
+from softpref.scoring.reference_cache import ReferenceCache, pair_key
 from softpref.scoring.scores import PairScores, Scorer
 
 if TYPE_CHECKING:
@@ -52,10 +55,59 @@ class Reference:
             return scorer(self.model, pairs)
 
 
-def frozen_copy(model: nn.Module) -> Reference:
+@dataclass(frozen=True, eq=False)
+class CachedReference:
+    """Log-probs that a reference gave before training; the model itself is gone.
+
+    Attributes:
+        scores: (chosen, rejected) in nats, by ``pair_key``.
+    """
+
+    identity: str
+    scores: Mapping[str, tuple[float, float]]
+    adapter: bool = False
+
+    def score(self, _: Scorer, pairs: Sequence[TokenizedPair]) -> PairScores:
+        """These pairs as they were scored, in fp64 on the CPU. Raises OptionError for a pair that was not."""
+        found = [self.scores.get(pair_key(pair)) for pair in pairs]
+        missing = [pair.row for pair, scores in zip(pairs, found, strict=True) if scores is None]
+        if missing:
+            raise OptionError(
+                f"rows {missing[:5]} were not scored under the reference before training began; give them to the trainer as "
+                "eval_dataset, or set precompute_ref_log_probs to False, which keeps the reference"
+            )
+        both = torch.tensor([scores for scores in found if scores is not None], dtype=torch.float64).reshape(-1, 2)
+        lengths = torch.tensor([[len(pair.chosen), len(pair.rejected)] for pair in pairs]).reshape(-1, 2)
+        return PairScores(both[:, 0], both[:, 1], lengths[:, 0], lengths[:, 1])
+
+
+def score_once(
+    reference: Reference,
+    scorer: Scorer,
+    pairs: Sequence[TokenizedPair],
+    cache: ReferenceCache,
+    max_tokens: int,
+    progress: Callable[[int], object] = lambda _: None,
+) -> None:
+    """Score the pairs that the cache does not hold yet, each on disk before the next ones are computed."""
+    known = cache.read()
+    missing = {key: pair for pair in pairs if (key := pair_key(pair)) not in known}
+    progress(len(pairs) - len(missing))
+    for batch in micro_batches(list(missing.values()), max_tokens):
+        scores = reference.score(scorer, batch)
+        both = torch.stack([scores.chosen, scores.rejected], 1)
+        if not both.isfinite().all():
+            raise NonFiniteError(
+                f"the reference gives rows {[pair.row for pair in batch]} log-probs that are not finite"
+            )
+        cache.add(batch, [(chosen, rejected) for chosen, rejected in both.tolist()])
+        progress(len(batch))
+
+
+def frozen_copy(model: nn.Module, identity: str | None = None) -> Reference:
     """A copy of the model as it is now, in evaluation mode, without gradients."""
     twin = copy.deepcopy(model).eval().requires_grad_(False)
-    return Reference(twin, model_identity(twin))
+    return Reference(twin, identity or model_identity(twin))
 
 
 def frozen(model: nn.Module) -> Reference:

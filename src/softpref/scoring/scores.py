@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Protocol
+
+import torch
 
 from softpref.core.pair import PairLogps
 from softpref.data.tokenization import TokenizedPair
@@ -26,10 +28,22 @@ class PairScores:
     chosen_length: Tensor
     rejected_length: Tensor
 
+    def like(self, other: PairScores) -> PairScores:
+        """The same numbers, of another's type and on its device."""
+        return PairScores(*(getattr(self, f.name).to(getattr(other, f.name)) for f in fields(self)))
+
     def against(self, reference: PairScores | None) -> PairLogps:
         """The policy's scores beside the reference's, as the losses take them."""
         ref_chosen, ref_rejected = (None, None) if reference is None else (reference.chosen, reference.rejected)
         return PairLogps(self.chosen, self.rejected, ref_chosen, ref_rejected, self.chosen_length, self.rejected_length)
+
+
+def paired(sums: Tensor, lengths: Tensor, pairs: Sequence[TokenizedPair]) -> PairScores:
+    """Sums and lengths of the R responses that are there, chosen before rejected, as scores of B pairs."""
+    present = torch.tensor([[bool(pair.chosen), bool(pair.rejected)] for pair in pairs], device=sums.device)
+    both_sums = sums.new_zeros(present.shape).masked_scatter(present, sums)
+    both_lengths = lengths.new_ones(present.shape).masked_scatter(present, lengths)
+    return PairScores(both_sums[:, 0], both_sums[:, 1], both_lengths[:, 0], both_lengths[:, 1])
 
 
 class Scorer(Protocol):

@@ -11,9 +11,13 @@ from transformers import TrainingArguments
 
 from softpref.core.treatments import Method, has_beta, resolve
 from softpref.data.tokenization import TokenOptions
-from softpref.errors import OptionError
+from softpref.errors import OptionError, nearest
+from softpref.scoring.self_check import SHARING
 
 DEFAULT_BETA = 0.1
+
+# Enough tokens for full speed; more cost memory and bring nothing.
+CPU_TOKENS, DEVICE_TOKENS = 2048, 16384
 
 
 @dataclass
@@ -32,6 +36,14 @@ class SoftPreferenceConfig(TrainingArguments):
         max_length: tokens of prompt + one response; None for no limit.
         truncation: pairs that do not fit are dropped and counted (``drop``) or have their responses cut (``keep``).
         boundary: a prompt that is no token prefix is an ``error``, or its row is dropped and counted (``drop``).
+        prefix_sharing: compute each pair's prompt once, without padding: ``auto`` where the first rows show that it gives the
+            model's own numbers, ``on`` (an error where it does not), ``off``.
+        max_tokens_per_batch: tokens that are computed at a time; None means 2,048 on a CPU and 16,384 elsewhere. It decides
+            speed and memory, never what is learned.
+        precompute_ref_log_probs: score all pairs under the reference before training, or find them in the cache, and let the
+            reference go. None does so where the run sees every pair at least once.
+        reference_cache: folder of these scores, shared by all runs; None means softpref in the user's cache folder, or
+            $SOFTPREF_CACHE.
         reference_tolerance: nats by which the policy may differ from its own reference at step 0.
     """
 
@@ -44,6 +56,10 @@ class SoftPreferenceConfig(TrainingArguments):
     max_length: int | None = 1024
     truncation: str = "drop"
     boundary: str = "error"
+    prefix_sharing: str = "auto"
+    max_tokens_per_batch: int | None = None
+    precompute_ref_log_probs: bool | None = None
+    reference_cache: str | None = None
     reference_tolerance: float = 0.01
 
     # Batches are pairs, not columns of a table; the two below would have nothing to act on.
@@ -59,6 +75,7 @@ class SoftPreferenceConfig(TrainingArguments):
         super().__post_init__()
         self.method()
         self.token_options()
+        self._check_speed()
         self._refuse_without_effect()
         self._check_world()
 
@@ -78,6 +95,26 @@ class SoftPreferenceConfig(TrainingArguments):
         """What tokenisation needs of these options. No sequence is longer than the model's ``context``, in tokens."""
         limits = [limit for limit in (self.max_length, context) if limit is not None]
         return TokenOptions(min(limits) if limits else None, self.truncation, self.boundary)
+
+    def token_budget(self) -> int:
+        """Tokens that are computed at a time."""
+        return self.max_tokens_per_batch or (CPU_TOKENS if self.device.type == "cpu" else DEVICE_TOKENS)
+
+    def _check_speed(self) -> None:
+        if self.prefix_sharing not in SHARING:
+            raise OptionError(f"prefix_sharing is {self.prefix_sharing!r}{nearest(str(self.prefix_sharing), SHARING)}")
+        if self.max_tokens_per_batch is not None and self.max_tokens_per_batch < 1:
+            raise OptionError(f"max_tokens_per_batch is {self.max_tokens_per_batch}; give a number of tokens")
+        if self.prefix_sharing == "on" and self.torch_compile:
+            raise OptionError("prefix_sharing 'on' and torch_compile exclude one another: leave one out")
+        if not self.method().base.needs_reference:
+            for name in ("precompute_ref_log_probs", "reference_cache"):
+                if getattr(self, name) is not None:
+                    raise OptionError(f"{name} has no effect: {self.method().name} needs no reference; leave it out")
+        if self.precompute_ref_log_probs is False and self.reference_cache is not None:
+            raise OptionError("reference_cache has no effect with precompute_ref_log_probs False: leave one out")
+        if self.precompute_ref_log_probs and (self.fsdp or self.deepspeed):
+            raise OptionError("precompute_ref_log_probs does not work with FSDP or DeepSpeed yet: leave it out")
 
     def _refuse_without_effect(self) -> None:
         if self.ties not in (None, "drop", "keep"):

@@ -14,6 +14,9 @@ from softpref.core.treatments import Method
 if TYPE_CHECKING:
     from torch import Tensor
 
+# Nats. Sums of log-probs in fp32 cannot be told apart below this: such a margin is a tie.
+MARGIN_TIE = 1e-4
+
 # name -> (values, weights), both (B,); logged is Σ value·weight / Σ weight
 Weighted: TypeAlias = dict[str, "tuple[Tensor, Tensor]"]
 
@@ -22,8 +25,8 @@ def pair_metrics(method: Method, pair: PairLogps, soft_label: Tensor | None, wei
     """Metrics of B pairs, each with the weights it is averaged by.
 
     All are of the log-probs that the loss sees: sums, or means over tokens where that is the method's reduction. ``margin``
-    is h and the log-ratios are log π − log π_ref, in nats, without beta. ``accuracy`` counts a margin of 0 as
-    half and leaves p = ½ out. ``brier`` is (s(βh) − p)². ``effective_weight`` is |2p − 1|: a loss of log 2 beside an
+    is h and the log-ratios are log π − log π_ref, in nats, without beta. ``accuracy`` counts a margin within 1e-4
+    of 0 as half and leaves p = ½ out. ``brier`` is (s(βh) − p)². ``effective_weight`` is |2p − 1|: a loss of log 2 beside an
     effective weight of 0 is a batch that teaches nothing.
     """
     pair = reduce(pair, method.reduction)
@@ -37,7 +40,8 @@ def pair_metrics(method: Method, pair: PairLogps, soft_label: Tensor | None, wei
     }
     p = torch.ones_like(margin) if soft_label is None else soft_label
     side = torch.sign(p - 0.5)
-    found["accuracy"] = ((torch.sign(margin) * side + 1) / 2, weight * side.abs())
+    decided = torch.where(margin.abs() > MARGIN_TIE, torch.sign(margin), 0.0)
+    found["accuracy"] = ((decided * side + 1) / 2, weight * side.abs())
     found["effective_weight"] = ((2 * p - 1).abs(), weight)
     if "beta" in method.arguments:
         found["brier"] = ((torch.sigmoid(method.arguments["beta"] * margin) - p) ** 2, weight)

@@ -37,6 +37,11 @@ class TrainRecipe:
         max_length: Tokens of prompt and one response.
         truncation: drop pairs that do not fit (counted), or keep them cut.
         boundary: error, or drop (counted), where a prompt is no token prefix of its row.
+        prefix_sharing: auto, on or off: compute each pair's prompt once, without padding, where that is exact.
+        max_tokens_per_batch: Tokens computed at a time; for speed and memory only. 2048 on a CPU if not given.
+        precompute_ref_log_probs: Score pairs under the reference once, before training, and keep that; if not given, where
+            the run sees every pair.
+        reference_cache: Folder of those scores; softpref in the user's cache folder, or $SOFTPREF_CACHE, if not given.
         reference_tolerance: Nats by which policy and reference may differ at step 0.
         seed: Seed of initial adapters, data order and everything random.
         peft: LoraConfig arguments, such as {r: 16, target_modules: all-linear}; no adapter if not given.
@@ -61,6 +66,10 @@ class TrainRecipe:
     max_length: int | None = 1024
     truncation: str = "drop"
     boundary: str = "error"
+    prefix_sharing: str = "auto"
+    max_tokens_per_batch: int | None = None
+    precompute_ref_log_probs: bool | None = None
+    reference_cache: str | None = None
     reference_tolerance: float = 0.01
     seed: int = 42
     peft: dict[str, Any] | None = None
@@ -71,7 +80,8 @@ class TrainRecipe:
 # Fields of a recipe with the same name and meaning in SoftPreferenceConfig.
 SHARED_FIELDS = (
     "output_dir", "loss_type", "label_treatment", "beta", "loss_args", "reduction", "ties", "max_length", "truncation",
-    "boundary", "reference_tolerance", "seed",
+    "boundary", "prefix_sharing", "max_tokens_per_batch", "precompute_ref_log_probs", "reference_cache",
+    "reference_tolerance", "seed",
 )  # fmt: skip
 
 

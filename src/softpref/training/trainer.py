@@ -6,7 +6,8 @@ import itertools
 import json
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,14 +17,16 @@ from transformers import Trainer, set_seed
 from transformers.trainer_utils import EvalLoopOutput
 
 from softpref.core.pair import PairLogps
+from softpref.data.batching import micro_batches, packed_tokens, padded_tokens
 from softpref.data.files import write_json
 from softpref.data.formats import training_rows
 from softpref.data.pairs import Completion, PairSet, PreferencePair, orient
 from softpref.data.tokenization import TokenizedPair, TokenizedPairs, tokenize_pairs
-from softpref.errors import InputError, NonFiniteError, OptionError, ReferenceMismatchError
+from softpref.errors import InputError, OptionError, ReferenceMismatchError
+from softpref.scoring.attention import packed_attention
 from softpref.scoring.models import load_model
-from softpref.scoring.plain import pair_logps
 from softpref.scoring.reference import (
+    CachedReference,
     Reference,
     disable_dropout,
     frozen,
@@ -31,9 +34,12 @@ from softpref.scoring.reference import (
     model_identity,
     without_adapter,
 )
-from softpref.scoring.scores import PairScores, Scorer
+from softpref.scoring.scores import PairScores
+from softpref.scoring.self_check import CheckedScorer, checked_scorer
 from softpref.training.config import SoftPreferenceConfig
+from softpref.training.finite_guard import FiniteGuard
 from softpref.training.metrics import RunningMeans, pair_metrics, prefixed
+from softpref.training.precomputing import precomputed, precomputes
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -81,26 +87,29 @@ class SoftPreferenceTrainer(Trainer):
         if processing_class is None:
             raise OptionError("give the tokenizer as processing_class")
         self.method = args.method()
-        self.scorer: Scorer = pair_logps
         model = load_model(model, "float32") if isinstance(model, str) else model
         if self.method.base.needs_reference:
             _refuse_trained_adapter(model, ref_model)
         self.policy_identity = model_identity(model)
         model = _with_adapter(model, peft_config, args.seed)
         disable_dropout(model)
-        self.reference = self._make_reference(model, ref_model)
         context = getattr(model.config, "max_position_embeddings", None)
+        train_rows = self._tokenized(train_dataset, "train_dataset", processing_class, args, context)
+        self._precomputes = precomputes(args, train_rows)
+        self.reference: Reference | CachedReference | None = self._make_reference(model, ref_model)
         super().__init__(
             model=model,
             args=args,
-            train_dataset=self._tokenized(train_dataset, "train_dataset", processing_class, args, context),
+            train_dataset=train_rows,
             eval_dataset=self._tokenized(eval_dataset, "eval_dataset", processing_class, args, context),
             processing_class=processing_class,
             data_collator=list,
             **kwargs,
         )
-        if self.reference is not None and not self.reference.adapter:
+        if isinstance(self.reference, Reference) and not self.reference.adapter:
             self.reference.model.to(self.args.device)
+        self.checked: CheckedScorer | None = None
+        self._guard = FiniteGuard()
         self._means = RunningMeans()
         self._logged_at = time.perf_counter()
         self._gate_open = True
@@ -116,7 +125,10 @@ class SoftPreferenceTrainer(Trainer):
                 raise OptionError("ref_model is the policy itself, which training would change: leave it out")
             disable_dropout(ref_model)
             return frozen(ref_model)
-        return without_adapter(model) if hasattr(model, "peft_config") else frozen_copy(model)
+        if hasattr(model, "peft_config"):
+            return without_adapter(model)
+        # Scored before the first update, the policy is its own reference, and no copy is made.
+        return Reference(model, self.policy_identity) if self._precomputes else frozen_copy(model, self.policy_identity)
 
     # --- data -------------------------------------------------------------------------------------------------------
 
@@ -181,6 +193,31 @@ class SoftPreferenceTrainer(Trainer):
         total = sum((self._weights(batch, device).sum() for batch in batches), torch.zeros((), device=device))
         return batches, self.accelerator.reduce(total, reduction="sum")
 
+    def training_step(
+        self, model: nn.Module, inputs: list[TokenizedPair], num_items_in_batch: Tensor | None = None
+    ) -> Tensor:
+        """One batch in micro-batches of about ``max_tokens_per_batch`` tokens; gradients meet the other ranks' at its end."""
+        total = torch.zeros((), device=self.args.device)
+        scorer = self._scorer(model, inputs)
+        batches = micro_batches(inputs, self.args.token_budget(), packed_tokens if scorer.packed else padded_tokens)
+        # around the backward pass too, where gradient checkpointing computes attention again
+        with packed_attention(model) if scorer.packed else nullcontext():
+            for i, rows in enumerate(batches):
+                apart = i + 1 < len(batches) and self.accelerator.num_processes > 1
+                with self.accelerator.no_sync(model) if apart else nullcontext():
+                    total = total + super().training_step(model, rows, num_items_in_batch)
+        return total
+
+    def _scorer(self, model: nn.Module, rows: Sequence[TokenizedPair]) -> CheckedScorer:
+        """The run's way of scoring, chosen once, on the first rows that are scored."""
+        if self.checked is None:
+            first = micro_batches(rows, self.args.token_budget())[0]
+            sharing = "off" if self.args.torch_compile else self.args.prefix_sharing
+            with self.accelerator.autocast():
+                self.checked = checked_scorer(self.accelerator.unwrap_model(model), first, sharing)
+            logger.info("%s", self.checked.notice)
+        return self.checked
+
     def compute_loss(
         self,
         model: nn.Module,
@@ -199,18 +236,27 @@ class SoftPreferenceTrainer(Trainer):
 
     def _losses(self, model: nn.Module, rows: list[TokenizedPair]) -> tuple[Tensor, PairLogps, Tensor | None, Tensor]:
         # mixed precision wraps the policy's forward; the reference must be computed alike
+        scorer = self._scorer(model, rows).scorer
         with self.accelerator.autocast():
-            policy = self.scorer(model, rows)
-            reference = None if self.reference is None else self.reference.score(self.scorer, rows)
+            policy = scorer(model, rows)
+            reference = None if self.reference is None else self.reference.score(scorer, rows).like(policy)
         if self._gate_open and reference is not None:
             self._step_zero_gate(policy, reference)
         pair = policy.against(reference)
         label = _soft_labels(rows, pair.chosen)
         losses = self.method(pair, label)
-        _stop_if_not_finite(losses, pair.margin if reference is not None else pair.chosen, rows, self.state.global_step)
+        self._guard.watch(rows, self.state.global_step, losses, pair.margin if reference is not None else pair.chosen)
         return losses, pair, label, self._weights(rows, losses.device).to(losses.dtype)
 
     # --- the reference ----------------------------------------------------------------------------------------------
+
+    def _score_reference_once(self, *datasets: TokenizedPairs | None) -> None:
+        """Every pair's reference log-probs, from the cache or into it; then the reference model is let go."""
+        if not self._precomputes or not isinstance(self.reference, Reference):
+            return
+        pairs = [pair for rows in (self.train_dataset, self.eval_dataset, *datasets) for pair in rows or ()]
+        scorer = self._scorer(self.model, pairs)
+        self.reference = precomputed(self.reference, scorer, pairs, self.args, self.accelerator)
 
     def _step_zero_gate(self, policy: PairScores, reference: PairScores) -> None:
         self._gate_open = False
@@ -232,6 +278,7 @@ class SoftPreferenceTrainer(Trainer):
             folder = self._checkpoint_folder(resume_from_checkpoint)
             self._check_resumable(folder)
             resume_from_checkpoint = str(folder)
+        self._score_reference_once()
         self._logged_at = time.perf_counter()
         return super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
 
@@ -259,6 +306,7 @@ class SoftPreferenceTrainer(Trainer):
             )
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        self._guard.check()
         # before the weights: a checkpoint that is whole has it
         if self.reference is not None and self.args.should_save:
             folder = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{self.state.global_step}"
@@ -269,6 +317,7 @@ class SoftPreferenceTrainer(Trainer):
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Training lines get the pair metrics since the last one."""
+        self._guard.check()
         if "loss" in logs:
             now = time.perf_counter()
             logs.update(self._means.drain(self.accelerator, now - self._logged_at))
@@ -288,11 +337,12 @@ class SoftPreferenceTrainer(Trainer):
         self.model.eval()
         with torch.no_grad(), self.compute_loss_context_manager():
             for padded in dataloader:
-                batch = self._without_padding(padded)
-                losses, pair, label, weight = self._losses(self.model, batch)
-                means.add({"loss": (losses, weight)})
-                means.add(pair_metrics(self.method, pair, label, _row_weights(batch, losses)))
-                rows += len(batch)
+                for batch in micro_batches(self._without_padding(padded), self.args.token_budget()):
+                    losses, pair, label, weight = self._losses(self.model, batch)
+                    means.add({"loss": (losses, weight)})
+                    means.add(pair_metrics(self.method, pair, label, _row_weights(batch, losses)))
+                    rows += len(batch)
+        self._guard.check()
         self._logged_at += time.perf_counter() - started
         metrics = prefixed(means.drain(self.accelerator), metric_key_prefix)
         return EvalLoopOutput(predictions=(), label_ids=None, metrics=metrics, num_samples=rows)
@@ -301,12 +351,14 @@ class SoftPreferenceTrainer(Trainer):
         """As ``Trainer.evaluate``; the data may be anything that ``eval_dataset`` may be."""
         context = getattr(self.model.config, "max_position_embeddings", None)
         tokenized = self._tokenized(eval_dataset, "eval_dataset", self.processing_class, self.args, context)
+        self._score_reference_once(tokenized)
         found: dict[str, float] = super().evaluate(eval_dataset=tokenized, **kwargs)
         return found
 
     def floating_point_ops(self, inputs: list[TokenizedPair]) -> int:
-        """6 · parameters · tokens, both padded sequences of a pair counted (Kaplan et al. 2020, eq. 2.2)."""
-        tokens = sum(2 * len(row.prompt) + len(row.chosen) + len(row.rejected) for row in inputs)
+        """6 · parameters · tokens that are computed (Kaplan et al. 2020, eq. 2.2)."""
+        packed = self.checked is not None and self.checked.packed
+        tokens = sum(row.tokens if packed else row.tokens + len(row.prompt) for row in inputs)
         return int(6 * tokens * sum(p.numel() for p in self.model.parameters()))
 
 
@@ -352,16 +404,6 @@ def _refuse_trained_adapter(model: nn.Module, ref_model: nn.Module | None) -> No
         raise ReferenceMismatchError(
             "the policy carries a trained adapter, so with the adapter off it is not where this run starts: "
             "merge it first (merge_and_unload), or give ref_model"
-        )
-
-
-def _stop_if_not_finite(losses: Tensor, scores: Tensor, rows: Iterable[TokenizedPair], step: int) -> None:
-    bad = ~(torch.isfinite(losses) & torch.isfinite(scores))
-    if bad.any():
-        named = [row.row for row, wrong in zip(rows, bad.tolist(), strict=True) if wrong]
-        raise NonFiniteError(
-            f"step {step}: the loss or the log-probs of rows {named} are not finite; lower the learning rate, "
-            "or train in bf16 or fp32"
         )
 
 
