@@ -2,9 +2,10 @@
 
     python benchmarks/local_judge.py [--pairs 64] [--batch_size 16] [--rounds 5] [--prompt_words 150 350]
 
-A random Llama of about 13M parameters judges both orders of pairs (prompts of 150 to 350 words, responses of about 60) by the
-shipped ``general`` prompt, whose opening is common to all questions. Every contender does all the work from question to answer log-probs; they take turns, and what is
-timed is the process's own processor time on one thread: others on the machine count for less.
+A random Llama of about 13M parameters judges both orders of pairs (prompts of 150 to 350 words, responses of 30 to 90) by the
+shipped ``general`` prompt, whose opening is common to all questions. Every contender does all the work from question to answer
+log-probs; they take turns, and what is timed is the process's own processor time on one thread: others on the machine count
+for less.
 """
 
 from __future__ import annotations
