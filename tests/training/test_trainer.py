@@ -209,12 +209,16 @@ def test_completions_need_sft(make_trainer):
         make_trainer(data=[{"prompt": "make tea :", "completion": "wait"}])
 
 
-def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_rows(make_trainer, tiny_llama):
+@pytest.mark.parametrize(
+    ("precompute", "message"),
+    [(False, r"step 0: .* rows \[.*\] are not finite"), (True, r"under the reference .* rows \[.*\] are not finite")],
+)
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_rows(make_trainer, tiny_llama, precompute, message):
     with torch.no_grad():
         tiny_llama.get_input_embeddings().weight[5] = float("nan")
-    trainer = make_trainer(reference_tolerance=float("inf"))
+    trainer = make_trainer(reference_tolerance=float("inf"), precompute_ref_log_probs=precompute)
     trainer._gate_open = False
-    with pytest.raises(NonFiniteError, match=r"step 0: .* rows \[.*\] are not finite"):
+    with pytest.raises(NonFiniteError, match=message):
         trainer.train()
 
 

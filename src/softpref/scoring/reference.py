@@ -96,10 +96,9 @@ def score_once(
     for batch in micro_batches(list(missing.values()), max_tokens):
         scores = reference.score(scorer, batch)
         both = torch.stack([scores.chosen, scores.rejected], 1)
-        if not both.isfinite().all():
-            raise NonFiniteError(
-                f"the reference gives rows {[pair.row for pair in batch]} log-probs that are not finite"
-            )
+        bad = [pair.row for pair, finite in zip(batch, both.isfinite().all(1).tolist(), strict=True) if not finite]
+        if bad:
+            raise NonFiniteError(f"under the reference the log-probs of rows {bad} are not finite")
         cache.add(batch, [(chosen, rejected) for chosen, rejected in both.tolist()])
         progress(len(batch))
 
