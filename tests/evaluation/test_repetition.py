@@ -14,7 +14,7 @@ from softpref.evaluation.repetition import distinct, longest_repeat, repetition
 @pytest.mark.parametrize(("n", "share"), [(1, 4 / 6), (2, 4 / 5), (3, 1.0)])
 def test_distinct_by_hand(n, share):
     """a b c a b d: 4 of 6 words, ab bc ca ab bd 4 of 5 pairs, all of 4 triples."""
-    assert distinct("a b c a b d".split(), n) == share
+    assert distinct(["a", "b", "c", "a", "b", "d"], n) == share
 
 
 def test_a_response_shorter_than_n_has_no_share():

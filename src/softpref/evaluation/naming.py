@@ -10,6 +10,8 @@ from pathlib import Path
 
 from softpref.errors import InputError, OptionError
 
+FILE_SUFFIXES = (".jsonl", ".csv")
+
 _SEED_FOLDER = re.compile(r"seed[-_ ]?(\w+)", re.IGNORECASE)
 _SEED_SUFFIX = re.compile(r"(.+?)[-_. ]seed[-_ ]?(\w+)", re.IGNORECASE)
 
@@ -32,7 +34,7 @@ class Method:
 
 def short_names(paths: Sequence[str]) -> list[str]:
     """The last part of each path, with as many parents before it as tell it from the others. Equal paths stay equal."""
-    parts = [Path(path).parts for path in paths]
+    parts = [_parts(path) for path in paths]
     names, depth = [part[-1] if part else path for part, path in zip(parts, paths, strict=True)], 1
     while depth < max(map(len, parts)):
         depth += 1
@@ -87,9 +89,15 @@ def _split(word: str) -> tuple[str | None, str]:
     return name, path
 
 
+def _parts(path: str) -> tuple[str, ...]:
+    """The path's parts; a file of responses without its suffix."""
+    found = Path(path)
+    return (found.with_suffix("") if found.suffix in FILE_SUFFIXES else found).parts
+
+
 def _seed_of(path: str) -> tuple[str, str] | None:
     """Method and seed, where the path says both."""
-    parts = Path(path).parts
+    parts = _parts(path)
     if len(parts) > 1 and (folder := _SEED_FOLDER.fullmatch(parts[-2])):
         return parts[-1], folder[1]
     if parts and (suffix := _SEED_SUFFIX.fullmatch(parts[-1])):

@@ -16,10 +16,9 @@ from typing import Any
 from softpref.data.formats import read_numbered_prompts
 from softpref.data.pairs import Text
 from softpref.errors import InputError, OptionError
+from softpref.evaluation.naming import FILE_SUFFIXES
 from softpref.evaluation.responses import from_column, generated
 from softpref.generation.sampling import Response, Sampling
-
-FILE_SUFFIXES = (".jsonl", ".csv")
 
 
 @dataclass(frozen=True)
