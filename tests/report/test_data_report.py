@@ -99,9 +99,8 @@ def test_gold_is_another_judge_and_a_measure(tmp_path):
     [scores] = blocks(found, "calibration", Facts)
     assert dict(scores.rows)["Brier score"].startswith("0.156 [")
     [figure] = blocks(found, "calibration", Figure)
-    assert [(row["p"], row["gold"]["value"], row["pairs"]) for row in figure.table.rows] == pytest.approx(
-        [(0.25, 0, 1), (0.525, 0.5, 2), (0.9, 1, 1)]
-    )
+    assert [row["p"] for row in figure.table.rows] == pytest.approx([0.25, 0.525, 0.9])
+    assert [(row["gold"]["value"], row["pairs"]) for row in figure.table.rows] == [(0, 1), (0.5, 2), (1, 1)]
 
 
 def test_votes_by_hand():
