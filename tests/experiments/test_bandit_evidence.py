@@ -9,11 +9,16 @@ import pytest
 from softpref.experiments.bandit_evidence import (
     FIGURES,
     as_markdown,
+    beats,
+    beta_ratios,
+    clear_wins,
     command,
     difference,
     evidence_of,
+    judge_name,
     pooled_rewards,
     standings,
+    votes_name,
 )
 from softpref.experiments.bandit_map import BETAS, GOOD_JUDGE, SIZES, compare, map_cells
 from softpref.experiments.evidence import AXES, EVIDENCE, read_evidence, write_evidence
@@ -79,11 +84,46 @@ def test_writing_and_reading(tmp_path):
     assert read_evidence(tmp_path / "evidence.json") == json.loads(json.dumps(table))
 
 
-def test_the_markdown_names_its_command():
-    text = as_markdown([row([0.6, 0.7], [0.5, 0.58], [0.5, 0.6])], "small")
+def test_a_clear_win_by_hand():
+    """By 0.1 with little spread: clear. By 0.008: not. By 0.1 with an interval that holds 0: not."""
+    assert beats([0.60, 0.61, 0.62], [0.5, 0.51, 0.53])
+    assert not beats([0.608, 0.608], [0.6, 0.6])
+    assert not beats([0.9, 0.5], [0.6, 0.6])
+    assert beats([0.6], [0.5])
+
+
+def test_shares_of_clear_wins():
+    """Hard first in one row, conservative second best nowhere clear, geometric and conservative alike in the other."""
+    rows = [row([0.6, 0.6], [0.4, 0.4], [0.5, 0.5]), row([0.4, 0.4], [0.6, 0.6], [0.6, 0.6])]
+    assert clear_wins(rows) == {"hard": 0.5, "conservative": 0.0, "geometric": 0.0}
+
+
+def test_beta_ratios():
+    """Places 3 and 5 of a grid of quarter decades: half a decade apart. One per budget."""
+    assert beta_ratios([row([0.1], [0.1], [0.1], betas=(3, 4, 5))]) == pytest.approx([10**0.5] * 3)
+
+
+def test_names():
+    one = row([0.1], [0.1], [0.1])
+    assert (votes_name(one), judge_name(one)) == ("p itself", "no fault")
+    names = [votes_name({**one, "votes": n, "raw": raw}) for n, raw in ((1, True), (3, True), (3, False))]
+    assert names == ["1 vote", "3 votes, raw mean", "3 votes"]
+    assert judge_name({**one, "judge": {**GOOD_JUDGE, "flips": 0.1, "noise": 3.0}}) == "noise 3, flips 0.1"
+
+
+def test_the_markdown_by_hand():
+    """Geometric − hard: −0.1 and −0.1; geometric − conservative: 0 and 0.01, with
+    a half-width of 12.706 · 0.00707/√2 = 0.064. Betas at places 3 and 5; 1/0.30049.
+    """
+    rows = [row([0.6, 0.7], [0.5, 0.59], [0.5, 0.6])]
+    text = as_markdown(rows, "small")
     assert "`softpref bandit --figure labels --size small`: 1 cells, each 2 worlds." in text
-    assert "| 100 | sampled | 100%, 0.000 | 0%, 0.110 | 0%, 0.100 |" in text
-    assert "| all cells | 1000 | sampled | -0.100 ± 0.000 | +0.010 ± 0.127 |" in text
+    assert "| 100 | sampled | 100%, 0.000 | 0%, 0.105 | 0%, 0.100 |" in text
+    assert "| all | 100% | 0% | 0% | -0.100 ± 0.000 | +0.005 ± 0.064 |" in text
+    assert "| p itself, no fault | 100% | 0% | 0% |" in text
+    assert "| 0.3 – 0.5 | 1 | 3.2 (3.2 – 3.2) | 3.3 |" in text
+    single = row([0.5, 0.5], [0.5, 0.5], [0.5, 0.5], votes=1, raw=True)
+    assert as_markdown([*rows, single], "small").split("\n\n")[2:] == text.split("\n\n")[2:]
 
 
 # --- the shipped table --------------------------------------------------------------------------------------------------

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from softpref.experiments.bandit_map import BETAS, BUDGETS, SIZES
+from softpref.experiments.bandit_map import BETAS, BUDGETS, GOOD_JUDGE, SIZES
 from softpref.experiments.evidence import AXES, NEGLIGIBLE, READOUTS, TREATMENTS
 
 Row = Mapping[str, Any]
@@ -98,34 +99,111 @@ def standings(rows: Sequence[Row], budget: str, readout: str) -> dict[str, Any]:
     }
 
 
-SLICES: dict[str, Callable[[Row], bool]] = {
-    "all cells": lambda _: True,
-    "p itself, a judge without fault": lambda row: row["votes"] is None and _faultless(row),
-    "p itself, too sure by a factor of 3": lambda row: row["votes"] is None and row["judge"]["sharpness"] > 1,
-    "p itself, chance of 3 nats in its log-odds": lambda row: row["votes"] is None and row["judge"]["noise"] == 3,
-    "p itself, a bias": lambda row: row["votes"] is None and row["judge"]["bias"] > 0,
-    "p itself, 30% flipped": lambda row: row["votes"] is None and row["judge"]["flips"] == 0.3,
-    "3 votes, raw mean": lambda row: row["votes"] == 3 and row["raw"],
-    "3 votes, fitted prior": lambda row: row["votes"] == 3 and not row["raw"],
-    "10 votes, fitted prior": lambda row: row["votes"] == 10 and not row["raw"],
-}
+def votes_name(row: Row) -> str:
+    """How p came about: by itself, or of how many votes and how."""
+    if row["votes"] is None:
+        return "p itself"
+    return f"{row['votes']} vote{'s' * (row['votes'] > 1)}" + (", raw mean" if row["raw"] and row["votes"] > 1 else "")
 
 
-def _faultless(row: Row) -> bool:
-    judge = row["judge"]
-    return bool(judge["sharpness"] == 1 and judge["noise"] == judge["bias"] == judge["flips"] == 0)
+def judge_name(row: Row) -> str:
+    """What is wrong with the judge."""
+    wrong = [f"{name} {value:g}" for name, value in row["judge"].items() if value != GOOD_JUDGE[name]]
+    return ", ".join(wrong) or "no fault"
+
+
+def with_good_judge(rows: Sequence[Row]) -> list[Row]:
+    """The rows in which nothing is wrong with the labels but the number of votes."""
+    return [row for row in rows if row["judge"] == GOOD_JUDGE]
+
+
+def with_p_itself(rows: Sequence[Row]) -> list[Row]:
+    """The rows in which p is the judge's own."""
+    return [row for row in rows if row["votes"] is None]
+
+
+def grouped(rows: Sequence[Row], name: Callable[[Row], str]) -> dict[str, list[Row]]:
+    """The rows by their name, in the order in which names come up."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(name(row), []).append(row)
+    return groups
+
+
+def beats(rewards: ArrayLike, other: ArrayLike) -> bool:
+    """Whether one treatment is clearly better: by a hundredth of the range or more, with an interval that does not hold 0."""
+    gap = difference(rewards, other)
+    return gap.mean >= NEGLIGIBLE and not gap.mean - gap.half_width <= 0
+
+
+def clear_wins(rows: Sequence[Row]) -> dict[str, float]:
+    """By treatment: the share of situations in which it clearly beats both others. Greedy is left out: see ``as_markdown``."""
+    situations = [row["figures"][budget][readout] for row in rows for budget, readout in FIGURES if readout != "greedy"]
+    rewards = [{name: one[name]["rewards"] for name in TREATMENTS} for one in situations]
+    return {
+        name: float(
+            np.mean([all(beats(one[name], one[other]) for other in TREATMENTS if other != name) for one in rewards])
+        )
+        for name in TREATMENTS
+    }
+
+
+def beta_ratios(rows: Sequence[Row], readout: str = "sampled") -> np.ndarray[Any, Any]:
+    """Geometric's chosen beta over hard's, (rows · budgets,)."""
+    betas = np.array(BETAS)
+    figures = [row["figures"][f"{budget:g}"][readout] for row in rows for budget in BUDGETS]
+    return np.array([betas[one["geometric"]["beta"]] / betas[one["hard"]["beta"]] for one in figures])
+
+
+CONFIDENCE_EDGES = (0.0, 0.15, 0.3, 0.5, 0.7, 1.0)
 
 
 def as_markdown(rows: Sequence[Row], size: str) -> str:
-    """Two tables: who is near the best over all cells, and geometric against the others by kind of label."""
-    parts = [f"`{command(size)}`: {len(rows)} cells, each {_worlds(rows)} worlds.\n"]
+    """Three tables: who is near the best, who wins clearly for which labels, and geometric's beta.
+
+    The mode of a policy jumps from one peak to the other, so greedy rewards of a few worlds say little of a single cell.
+    Single votes are left out of the last two: all treatments are the same there.
+    """
+    several = [row for row in rows if row["votes"] != 1]
     head = ["training", "read off", *(f"{name}: near best, regret" for name in TREATMENTS)]
-    body = [[budget, readout, *_standing_cells(rows, budget, readout)] for budget, readout in FIGURES]
-    parts.append(_table([head, *body]))
-    parts.append(
-        _table([["labels", "training", "read off", "geometric − hard", "geometric − conservative"], *_slices(rows)])
-    )
-    return "\n".join(parts)
+    standing = [[budget, readout, *_standing_cells(rows, budget, readout)] for budget, readout in FIGURES]
+    labels = ["labels", *(f"{name} wins" for name in TREATMENTS), "geometric − hard", "geometric − conservative"]
+    beta = [
+        "mean \\|2p − 1\\|",
+        "cells",
+        "beta of geometric / beta of hard, median (quartiles)",
+        "1 / mean \\|2p − 1\\|",
+    ]
+    return "\n".join([
+        f"`{command(size)}`: {len(rows)} cells, each {_worlds(rows)} worlds.\n",
+        _table([head, *standing]),
+        _table([labels, *(_kind(name, chosen) for name, chosen in _kinds(several).items())]),
+        _table([beta, *_betas(several)]),
+    ])  # fmt: skip
+
+
+def _kinds(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    judges = grouped(with_p_itself(rows), judge_name)
+    votes = grouped([row for row in with_good_judge(rows) if row["votes"] is not None], votes_name)
+    return {"all": [*rows], **{f"p itself, {name}": chosen for name, chosen in judges.items()}, **votes}
+
+
+def _kind(name: str, rows: Sequence[Row]) -> list[str]:
+    means = pooled_rewards(rows, "1000", "sampled")
+    gaps = [difference(means["geometric"], means[other]) for other in ("hard", "conservative")]
+    return [name, *(f"{share:.0%}" for share in clear_wins(rows).values()), *map(_signed, gaps)]
+
+
+def _betas(rows: Sequence[Row]) -> list[list[str]]:
+    found = []
+    for low, high in pairwise(CONFIDENCE_EDGES):
+        chosen = [row for row in rows if low <= row["confidence"] < high]
+        if chosen:
+            first, middle, third = np.quantile(beta_ratios(chosen), [0.25, 0.5, 0.75])
+            inverse = 1 / np.median([row["confidence"] for row in chosen])
+            ratio = f"{middle:.2g} ({first:.2g} – {third:.2g})"
+            found.append([f"{low:g} – {high:g}", str(len(chosen)), ratio, f"{inverse:.2g}"])
+    return found
 
 
 def _worlds(rows: Sequence[Row]) -> int:
@@ -134,18 +212,6 @@ def _worlds(rows: Sequence[Row]) -> int:
 
 def _standing_cells(rows: Sequence[Row], budget: str, readout: str) -> list[str]:
     return [f"{one['near_best']:.0%}, {one['mean_regret']:.3f}" for one in standings(rows, budget, readout).values()]
-
-
-def _slices(rows: Sequence[Row]) -> list[list[str]]:
-    found = []
-    for name, belongs in SLICES.items():
-        chosen = [row for row in rows if belongs(row)]
-        for budget, readout in FIGURES if chosen else ():
-            if readout != "greedy":
-                means = pooled_rewards(chosen, budget, readout)
-                gaps = [difference(means["geometric"], means[other]) for other in ("hard", "conservative")]
-                found.append([name, budget, readout, *map(_signed, gaps)])
-    return found
 
 
 def _signed(gap: Difference) -> str:

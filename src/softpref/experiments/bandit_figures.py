@@ -14,9 +14,17 @@ from matplotlib.figure import Figure
 
 from softpref.experiments.bandit import GOOD_MODE, LABELS, POOR_MODE, BanditSettings
 from softpref.experiments.bandit_effect import AXES, TIMES
-from softpref.experiments.bandit_evidence import difference, pooled_rewards
-from softpref.experiments.bandit_map import BUDGETS, GOOD_JUDGE
-from softpref.experiments.evidence import NEGLIGIBLE, READOUTS, TREATMENTS
+from softpref.experiments.bandit_evidence import (
+    beats,
+    grouped,
+    judge_name,
+    pooled_rewards,
+    votes_name,
+    with_good_judge,
+    with_p_itself,
+)
+from softpref.experiments.bandit_map import BUDGETS
+from softpref.experiments.evidence import READOUTS, TREATMENTS
 from softpref.experiments.gradient_factors import METHODS, SHOWN_LABELS, SHOWN_MARGINS, by_autograd, closed_form
 from softpref.experiments.gradient_flow import Floats
 from softpref.report.charts import PALETTE
@@ -137,32 +145,19 @@ LIMIT = 0.1
 
 def by_votes(file: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Geometric against the better of the other two, by how sure the labels are and by the votes behind them."""
-    good = [row for row in rows if row["judge"] == GOOD_JUDGE]
-    _treatments(file, good, lambda row: _votes_name(row["votes"], row["raw"]))
+    _treatments(file, grouped(with_good_judge(rows), votes_name))
 
 
 def by_judge(file: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """The same by what is wrong with the judge, where p is the judge's own and not made of votes."""
-    _treatments(file, [row for row in rows if row["votes"] is None], lambda row: _judge_name(row["judge"]))
+    _treatments(file, grouped(with_p_itself(rows), judge_name))
 
 
-def _votes_name(votes: int | None, raw: bool) -> str:
-    if votes is None:
-        return "p itself"
-    return f"{votes} vote{'s' * (votes > 1)}" + (", raw mean" if raw and votes > 1 else "")
-
-
-def _judge_name(judge: Mapping[str, float]) -> str:
-    wrong = [f"{name} {value:g}" for name, value in judge.items() if value != GOOD_JUDGE[name]]
-    return ", ".join(wrong) or "no fault"
-
-
-def _treatments(file: Path, rows: Sequence[Mapping[str, Any]], kind: Callable[[Mapping[str, Any]], str]) -> None:
-    kinds = [*dict.fromkeys(kind(row) for row in rows)]
-    ranges = sorted({row["reward_range"] for row in rows})
+def _treatments(file: Path, kinds: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+    ranges = sorted({row["reward_range"] for rows in kinds.values() for row in rows})
     cells = {
-        (name, one): [row for row in rows if kind(row) == name and row["reward_range"] == one]
-        for name in kinds
+        (name, one): [row for row in rows if row["reward_range"] == one]
+        for name, rows in kinds.items()
         for one in ranges
     }
 
@@ -170,7 +165,7 @@ def _treatments(file: Path, rows: Sequence[Mapping[str, Any]], kind: Callable[[M
         panels = figure.subplots(len(READOUTS), len(BUDGETS), sharex=True, sharey=True, squeeze=False)
         for readout, line in zip(READOUTS, panels, strict=True):
             for budget, axes in zip(BUDGETS, line, strict=True):
-                image = _treatment_panel(axes, cells, kinds, ranges, f"{budget:g}", readout)
+                image = _treatment_panel(axes, cells, [*kinds], ranges, f"{budget:g}", readout)
                 axes.set_title(f"{readout.replace('_', ' ')}, training {budget:g}", fontsize=8)
         for axes in panels[-1]:
             axes.set_xlabel("reward range (sureness of p)", fontsize=8)
@@ -211,10 +206,5 @@ def _against_the_rest(rows: Sequence[Mapping[str, Any]], budget: str, readout: s
     means = pooled_rewards(rows, budget, readout)
     best = max(means, key=lambda name: float(means[name].mean()))
     gap = float(means["geometric"].mean() - max(means[name].mean() for name in ("hard", "conservative")))
-    beside = [name for name in TREATMENTS if name == best or not _beats(means[best], means[name])]
+    beside = [name for name in TREATMENTS if name == best or not beats(means[best], means[name])]
     return gap, "".join(name[0].upper() for name in beside) if len(beside) < len(TREATMENTS) else "="
-
-
-def _beats(rewards: Floats, other: Floats) -> bool:
-    gap = difference(rewards, other)
-    return gap.mean >= NEGLIGIBLE and not gap.mean - gap.half_width <= 0
