@@ -79,7 +79,7 @@ def classification(accuracy=0.8, **changes):
             {"low": 0.5, "high": 0.75, "count": 30, "accuracy": estimate(0.55), "mean_margin": 0.25},
             {"low": 0.75, "high": 1.0, "count": 0, "accuracy": None, "mean_margin": None},
         ],
-        "command": "softpref classify", **changes,
+        "command": "softpref classify", "margin": "difference of log π/π_ref", "beta": 0.25, **changes,
     }  # fmt: skip
 
 
@@ -91,7 +91,7 @@ def over_optimisation(warning=None):
             {"low": 0.75, "high": 1.0, "count": 3, **dict(zip(names, (-1.25, -3.5, 2.25), strict=True))},
         ],
         "over_training": [{"step": 10 * i, **dict(zip(names, (-0.5 * i, -1.5 * i, 1.0 * i), strict=True))} for i in range(4)],
-        "warning": warning,
+        "warning": warning, "command": "softpref over-optimisation",
     }  # fmt: skip
 
 
@@ -108,7 +108,8 @@ def write_head_to_head(folder, pairs, models=("dpo", "cdpo", "gdpo"), **changes)
     folder.mkdir(parents=True)
     figures = {
         "models": list(models), "folders": [[f"runs/{name}"] for name in models], "judge": "simulated:test:noise=1",
-        "prompts": 50, "sampling": {"temperature": 0.0}, "command": "softpref head-to-head", "pairs": pairs, **changes,
+        "prompts": 50, "sampling": {"temperature": 0.0}, "command": "softpref head-to-head", "pairs": pairs,
+        "lengths": [evaluation()["lengths"]["model"]] * len(models), **changes,
     }  # fmt: skip
     (folder / "head_to_head.json").write_text(json.dumps(figures), encoding="utf-8")
     return folder

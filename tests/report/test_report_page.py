@@ -512,11 +512,13 @@ def test_tests_are_shown_with_their_correction(full):
 
 
 def test_length_is_controlled_and_repetition_shown(full):
-    row = full.row("mean words", "gdpo")
+    row = full.row("longer side wins", "gdpo")
     assert row["win rate"] == "70.0%60.0 to 80.0"
     assert row["at equal length"] == "55.0%45.0 to 65.0"
     assert (row["distinct 1-grams"], row["2-grams"], row["longest repeat, words"]) == ("50.0%", "75.0%", "2.5")
     assert "3-grams" not in row
+    [duel] = [rows for rows in full.tables if rows[0] == ["responses of", "mean words", "median words", "unfinished"]]
+    assert duel[1:] == [[name, "12.5", "12.0", "3"] for name in ("dpo", "cdpo", "gdpo")]
 
 
 def test_the_implicit_reward_is_scored_and_its_empty_bins_left_out(full):
@@ -526,6 +528,7 @@ def test_the_implicit_reward_is_scored_and_its_empty_bins_left_out(full):
     assert reliability[1] == ["dpo", "0.00", "0.50", "40", "0.250", "0.375"]
     [by_label] = [rows for rows in full.tables if "mean margin, nats" in rows[0]]
     assert len(by_label) == 1 + 3
+    assert "Margin: difference of log π/π_ref. β: dpo 0.25, cdpo 0.25, gdpo 0.25." in "".join(full.text)
 
 
 def test_the_drift_measured_apart_takes_the_place_of_the_log(full):

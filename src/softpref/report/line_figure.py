@@ -11,6 +11,8 @@ from softpref.report.groups import slug
 from softpref.report.palette import Colours
 
 MOST_POINTS = 120
+# A line through so few shows them.
+FEW_POINTS = 8
 
 
 def line_figure(
@@ -34,6 +36,7 @@ def line_figure(
     left_out = len(rows) - sum(map(len, kept.values()))
     note = f"{left_out} of {len(rows)} points were left out, evenly." if left_out else ""
     name = slug(caption)
+    marked = marked or max(map(len, series.values())) <= FEW_POINTS
     drawn = charts.lines(series, colours, axes_names, caption, f"{name}-", marked)
     ends = {run: [value for _, value in points if value is not None] for run, points in series.items()}
     said = "; ".join(f"{run} from {v[0]:.2f} to {v[-1]:.2f}" for run, v in ends.items() if v).replace("-", "−")

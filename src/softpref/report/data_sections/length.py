@@ -64,7 +64,9 @@ def _effect(pairs: PairSet) -> list[Figure]:
     rows: list[dict[str, Any]] = []
     unequal = _unequal(pairs)
     for low, high in RATIOS:
-        inside = [(longer, prompt) for longer, ratio, prompt in unequal if low <= ratio < high or ratio == math.inf == high]
+        inside = [
+            (longer, prompt) for longer, ratio, prompt in unequal if low <= ratio < high or ratio == math.inf == high
+        ]
         if inside:
             name = f"{low:g} to {high:g} times" if high < math.inf else f"{low:g} times or more"
             rows.append({"ratio": name, "longer": _mean(inside), "pairs": len(inside)})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from softpref.report import charts
@@ -51,8 +52,18 @@ def implicit_reward(found: Found, colours: Colours) -> Section:
 def _set(name: str, data: str, by_run: Mapping[str, Mapping[str, Any]], colours: Colours) -> list[Block]:
     rows = [{"run": run, **one} for run, one in by_run.items()]
     columns = [column for column in SCORES if any(row.get(column.key) is not None for row in rows)]
-    table = Table(slug("classification", name), f"Classification of {data} ({name})", columns, rows)
+    table = Table(
+        slug("classification", name), f"Classification of {Path(data).name} ({name})", columns, rows, _note(by_run)
+    )
     return [*_reliability(name, by_run, colours), *_by_label(name, by_run, colours), table]
+
+
+def _note(by_run: Mapping[str, Mapping[str, Any]]) -> str:
+    """What the margin is, where that was recorded; one sentence where it is the same for all runs."""
+    said = {run: str(one["margin"]) for run, one in by_run.items() if one.get("margin")}
+    betas = {run: one.get("beta") for run, one in by_run.items() if one.get("beta") is not None}
+    margin = f"Margin: {'; '.join(dict.fromkeys(said.values()))}." if said else ""
+    return f"{margin} β: {', '.join(f'{run} {beta:g}' for run, beta in betas.items())}.".strip() if betas else margin
 
 
 def _reliability(name: str, by_run: Mapping[str, Mapping[str, Any]], colours: Colours) -> list[Figure]:

@@ -38,15 +38,24 @@ def _group(group: Group, colours: Colours) -> list[Block]:
     if not rows:
         return []
     rows.append(_side(group.against, group.contenders[0][1].figures, "against"))
-    columns = [c for c in SIDES if any(row.get(c.key) is not None for row in rows)]
-    table = Table(slug("lengths", group.heading), f"Lengths, {group.heading}", columns, rows)
+    table = length_table(slug("lengths", group.heading), f"Lengths, {group.heading}", rows)
     figure = _figure(group, rows[:-1], colours)
     return [figure, table] if figure else [table]
 
 
+def side_row(who: str, lengths: Mapping[str, Any], repetition: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Lengths and repetition of one side's responses."""
+    return {"who": who, **lengths, **(repetition or {})}
+
+
+def length_table(name: str, caption: str, rows: Sequence[Mapping[str, Any]]) -> Table:
+    """The columns that any row has."""
+    columns = [column for column in SIDES if any(row.get(column.key) is not None for row in rows)]
+    return Table(name, caption, columns, rows)
+
+
 def _side(who: str, figures: Mapping[str, Any], side: str) -> dict[str, Any]:
-    repetition = (figures.get("repetition") or {}).get(side) or {}
-    row = {"who": who, **figures["lengths"][side], **repetition}
+    row = side_row(who, figures["lengths"][side], (figures.get("repetition") or {}).get(side))
     if side == "model":
         row |= {key: figures.get(key) for key in ("longer_wins", "length_controlled")}
         row["percentage"] = figures["win_rates"]["percentage"]

@@ -54,7 +54,7 @@ def _figure(runs: Sequence[RunResult], measure: tuple[str, str, str, str], colou
 def _along(run: RunResult, key: str, logged: str) -> list[tuple[float, float | None]]:
     measured = (run.over_optimisation or {}).get("over_training") or []
     if any(key in point for point in measured):
-        return [(point["step"], point.get(key)) for point in measured]
+        return [(point["step"], point[key]) for point in measured if point.get(key) is not None]
     return [(line["step"], line[logged]) for line in run.training if logged in line]
 
 

@@ -31,6 +31,7 @@ def _run(run: RunResult) -> list[tuple[str, str]]:
     ]
     rows += [row for one in run.evaluations for row in _evaluation(one)]
     rows += [(f"classification {name}", one.get("command")) for name, one in run.classifications.items()]
+    rows.append(("log-ratios by label", (run.over_optimisation or {}).get("command")))
     return [(name, str(value)) for name, value in rows if value not in (None, "")]
 
 

@@ -11,6 +11,7 @@ from softpref.report.collect import Found, HeadToHead
 from softpref.report.document import Block, Column, Figure, Matrix, Note, Section, Table
 from softpref.report.groups import Group, short, slug
 from softpref.report.palette import Colours
+from softpref.report.sections.lengths import length_table, side_row
 from softpref.report.verdict import mean_win_rates, win_rate_of
 
 RATES = (
@@ -98,10 +99,19 @@ def head_to_head_section(duel: HeadToHead, colours: Colours) -> Section:
     means = mean_win_rates(figures)
     order = sorted(figures["models"], key=lambda name: -means.get(name, 0))
     blocks: list[Block] = [_matrix(duel, order), _pairs_forest(duel, rows, colours), table]
+    if figures.get("lengths"):
+        blocks.append(_lengths(duel))
     text = f"Every method against every other on the same prompts, judged by {short(figures['judge'])} in both orders."
     return Section(
         slug("head to head", duel.name), "Head to head", blocks if rows else [Note("It holds no pair.")], text
     )
+
+
+def _lengths(duel: HeadToHead) -> Table:
+    figures = duel.figures
+    repetition = figures.get("repetition") or [None] * len(figures["models"])
+    sides = zip(figures["models"], figures["lengths"], repetition, strict=True)
+    return length_table(slug(duel.name, "lengths"), "Lengths", [side_row(*one) for one in sides])
 
 
 def _duel(pair: Mapping[str, Any]) -> dict[str, Any]:
