@@ -1,9 +1,18 @@
 """Reward at a given KL by hand, and methods compared equally far from their reference."""
 
+import shutil
+
 import numpy as np
 import pytest
 
-from softpref.evaluation.frontier import reward_at_kl
+from softpref.errors import InputError, OptionError
+from softpref.evaluation.evaluate import Reward
+from softpref.evaluation.frontier import at_equal_kl, frontier, reward_at_kl
+from softpref.evaluation.over_optimisation import sample_log_ratios
+from softpref.evaluation.responses import generated
+from softpref.experiments.small_model import save, small_llama
+from softpref.generation.sampling import Sampling
+from softpref.run_folder import read_json
 
 # -------------------------------------------------------------------------------------------------- reward at a KL
 
@@ -44,3 +53,65 @@ def test_the_interval_is_that_of_the_interpolated_rewards():
 def test_where_a_run_never_was_there_is_no_reward(kl):
     with pytest.raises(ValueError, match="outside what this run passed"):
         reward_at_kl([0.0, 0.5, 1.0, 0.6], REWARDS, CLUSTERS, kl)
+
+
+# -------------------------------------------------------------------------------------------------- at equal KL
+
+
+def test_methods_are_compared_where_the_shortest_way_ends():
+    """One run ends at KL 0.5, where it has 0.55; the other passes 0.5 a quarter of the way to KL 2, from 0.15 to 0.75."""
+    short = [{"kl": 0.0, "rewards": REWARDS[0]}, {"kl": 0.5, "rewards": REWARDS[1]}]
+    long = [{"kl": 0.0, "rewards": REWARDS[0]}, {"kl": 2.0, "rewards": REWARDS[2]}]
+    kl, found = at_equal_kl({"short": short, "long": long}, CLUSTERS)
+    assert kl == 0.5
+    assert found["short"].value == pytest.approx(0.55)
+    assert found["long"].value == pytest.approx(0.75 * 0.15 + 0.25 * 0.75)
+
+
+# -------------------------------------------------------------------------------------------------- along a run
+
+PROMPTS = ["make tea for two :", "wait"]
+SAMPLED = Sampling(temperature=1.0, samples=3, max_new_tokens=5)
+WORDS_SAID = Reward("words", lambda _, response: float(len(response.split())))
+
+
+@pytest.fixture(scope="module")
+def runs(word_tokenizer, tmp_path_factory):
+    """A reference, and a run with two checkpoints of other weights, the last of which is the run's model."""
+    root = tmp_path_factory.mktemp("frontier")
+    for seed, name in enumerate(("sft", "run/checkpoint-2", "run/checkpoint-10")):
+        save(
+            small_llama(word_tokenizer, hidden=16, layers=1, heads=2, context=64, seed=seed),
+            word_tokenizer,
+            root / name,
+        )
+    shutil.copytree(root / "run" / "checkpoint-10", root / "run", dirs_exist_ok=True)
+    return root
+
+
+def test_points_begin_at_the_reference_and_end_at_the_model(runs):
+    found = frontier(runs / "run", runs / "sft", PROMPTS, SAMPLED, WORDS_SAID)
+    assert read_json(runs / "run" / "frontier.json") == found
+    assert found["reward"] == "words"
+    assert [point["step"] for point in found["points"]] == [0, 2, 10]
+    assert found["points"][0]["kl"] == 0
+    folders = {0: "sft", 2: "run/checkpoint-2", 10: "run"}
+    for point in found["points"]:
+        said = generated(
+            str(runs / folders[point["step"]]), PROMPTS, SAMPLED, runs / "again" / f"{point['step']}.jsonl"
+        )
+        assert point["rewards"] == [len(r.text.split()) for r in said]
+        assert point["reward"] == pytest.approx(np.mean(point["rewards"]))
+        assert point["low"] <= point["reward"] <= point["high"]
+        ratios = sample_log_ratios(str(runs / folders[point["step"]]), str(runs / "sft"), PROMPTS, said)
+        assert point["kl"] == pytest.approx(ratios.mean(), abs=1e-6)
+
+
+def test_only_samples_of_the_model_itself_estimate_a_kl(runs):
+    with pytest.raises(OptionError, match="temperature 1 with top_p 1"):
+        frontier(runs / "run", runs / "sft", PROMPTS, Sampling(temperature=0.7), WORDS_SAID)
+
+
+def test_a_run_without_checkpoints_has_no_way_to_look_at(runs):
+    with pytest.raises(InputError, match="holds no checkpoint"):
+        frontier(runs / "sft", runs / "sft", PROMPTS, SAMPLED, WORDS_SAID)
