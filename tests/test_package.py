@@ -135,7 +135,8 @@ def test_the_core_holds_its_rule(path):
 
 
 LIGHT = ["softpref.errors", "softpref.core.soft_labels", "softpref.data.formats", "softpref.data.validation",
-         "softpref.judges.labelling", "softpref.training.recipe", "softpref.report.page", "softpref.cli.main"]  # fmt: skip
+         "softpref.judges.labelling", "softpref.experiments.advice", "softpref.training.recipe", "softpref.report.page",
+         "softpref.cli.main"]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", LIGHT)

@@ -11,11 +11,11 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import islice, product
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import IO, Any, TypeAlias
 
@@ -52,10 +52,12 @@ def run_grid(
         before = total - len(missing)
         report = on_cell or _say_nothing
         report(before, total, before)
-        for done, (key, result) in enumerate(_compute(missing, work, workers), start=before + 1):
-            found[key] = result
-            _append(out, {"cell": missing[key], "result": result})
-            report(done, total, before)
+        # closed, so that no process is left at work when writing fails
+        with closing(_compute(missing, work, workers)) as computed:
+            for done, (key, result) in enumerate(computed, start=before + 1):
+                found[key] = result
+                _append(out, {"cell": missing[key], "result": result})
+                report(done, total, before)
     return [found[key] for key in keys]
 
 
@@ -80,16 +82,22 @@ def _read(file: Path) -> Iterator[tuple[str, Result]]:
         yield key_of(line["cell"]), line["result"]
 
 
-def _compute(missing: Mapping[str, Cell], work: Work, workers: int | None) -> Iterator[tuple[str, Result]]:
+def _compute(missing: Mapping[str, Cell], work: Work, workers: int | None) -> Generator[tuple[str, Result], None, None]:
     workers = min(workers or cores(), len(missing))
     if workers <= 1:
         # through JSON, so that a result is the same whether it was computed or read
         yield from ((key, json.loads(strict_json(work(cell)))) for key, cell in missing.items())
         return
     # spawned, since a forked copy of a process whose libraries have started threads may hang
+    children_before = {*active_children()}
     pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_one_thread)
     try:
         yield from _in_pool(pool, missing, work, AHEAD * workers)
+    except BaseException:
+        # a cell may take minutes, and its result would go nowhere
+        for child in {*active_children()} - children_before:
+            child.terminate()
+        raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
