@@ -79,7 +79,7 @@ def _verdict(pairs: PairSet, found: Inspection, opinions: Opinions) -> tuple[str
         f"{interval(mean_by_prompt(below, map(prompt_of, pairs)), '.0%')} of the labels are unsure (p < {UNSURE:g})"
     )
     if longer := longer_wins(pairs):
-        sentence += f"; the longer response is preferred in {interval(longer, '.0%')} of pairs"
+        sentence += f"; of two unequal lengths the longer is preferred in {interval(longer, '.0%')} of pairs"
     if two := mean_agreement(opinions):
         detail += f" Two of the {two[0]} judges give equal verdicts on {percent(two[1])} of pairs, on average."
     return f"{sentence}.", detail
