@@ -28,8 +28,8 @@ from softpref.evaluation.calibration import (
     gold_rows,
     load_calibration,
     out_of_fold,
+    pair_digest,
     reliability,
-    text_fingerprint,
     write_calibration,
     write_out_of_fold,
 )
@@ -296,7 +296,7 @@ def test_a_calibration_survives_its_file(tmp_path, method):
     assert (loaded.method, loaded.clip) == (method, 1e-6)
     on = loaded.fitted_on
     assert (on["judge"], on["orders"], on["gold"], on["rows"], on["groups"]) == ("j", "both", "meta.gold", 200, 200)
-    assert (on["file"], on["group"], on["symmetric"], len(on["fingerprint"])) == ("labels.jsonl", "prompt", True, 64)
+    assert (on["file"], on["group"], on["symmetric"], len(on["pairs"])) == ("labels.jsonl", "prompt", True, 200 * 12)
 
 
 @pytest.mark.parametrize("calibrator", [Temperature(2.0), Platt(0.5, 0.0), Isotonic((0.0, 1.0), (0.5, 0.7), True)])
@@ -341,6 +341,11 @@ def test_files_that_are_no_calibration(tmp_path, text, message):
 # --- its use
 
 
+def others(n):
+    """Pairs that no calibration here has seen."""
+    return [replace(pair, prompt=f"another {pair.prompt}") for pair in simulated(n)]
+
+
 @pytest.fixture
 def written(tmp_path):
     pairs = simulated(40)
@@ -351,20 +356,22 @@ def written(tmp_path):
 
 def test_a_calibration_is_applied_to_other_pairs(written):
     path, _, outcome = written
-    calibrated = calibrator_for(path, list(simulated(41)), "j", "both")
+    calibrated = calibrator_for(path, others(41), "j", "both")
     assert calibrated(0.9) == apply_calibration(outcome.calibration, 0.9)
     assert type(calibrated(0.9)) is float
 
 
-def test_the_very_pairs_of_the_fit_are_refused(written):
-    """However they come: unlabelled, in another order, with the sides exchanged, with other notes."""
+def test_the_pairs_of_the_fit_are_refused(written):
+    """However they come: unlabelled, in another order, with the sides exchanged, with other notes, among others."""
     path, pairs, _ = written
-    again = [replace(swap_sides(pair), soft_label=None, meta={}, label_source={}, row=0) for pair in reversed(pairs)]
+    again = [replace(swap_sides(pair), soft_label=None, meta={}, label_source={}) for pair in reversed(pairs)]
+    message = r"c\.json: was fitted on 40 of these 40 pairs \(rows .*, …; in labels\.jsonl\).*--out_of_fold"
     for same in (pairs, again):
-        with pytest.raises(
-            InputError, match=r"c\.json: was fitted on these very pairs \(labels\.jsonl\).*--out_of_fold"
-        ):
+        with pytest.raises(InputError, match=message):
             calibrator_for(path, same)
+    few = [replace(pair, row=100 + i) for i, pair in enumerate([*others(41), *again[:2]])]
+    with pytest.raises(InputError, match=r"fitted on 2 of these 43 pairs \(rows 141, 142; in labels\.jsonl\)"):
+        calibrator_for(path, few)
 
 
 @pytest.mark.parametrize(
@@ -372,21 +379,21 @@ def test_the_very_pairs_of_the_fit_are_refused(written):
 )
 def test_labels_of_another_kind_are_refused(written, judge, orders, message):
     with pytest.raises(InputError, match=message):
-        calibrator_for(written[0], list(simulated(41)), judge, orders)
+        calibrator_for(written[0], others(41), judge, orders)
 
 
 def test_what_is_not_known_is_not_compared(tmp_path, written):
-    calibrator_for(written[0], list(simulated(41)))
+    calibrator_for(written[0], others(41))
     bare = pair_set(*({k: v for k, v in row(i, 0.2 + i / 20, i % 2).items() if k != "label_source"} for i in range(10)))
     write_calibration(tmp_path / "bare.json", fitted(bare).calibration)
-    calibrator_for(tmp_path / "bare.json", list(simulated(41)), "j", "both")
+    calibrator_for(tmp_path / "bare.json", others(41), "j", "both")
 
 
-def test_the_fingerprint_is_of_the_texts():
-    one, two = list(simulated(4)), list(simulated(4, seed=1))
-    assert text_fingerprint(one) == text_fingerprint(two)
-    assert text_fingerprint(one) != text_fingerprint(one[:3])
-    assert text_fingerprint(one) != text_fingerprint([*one[:3], replace(one[3], rejected="other")])
+def test_a_digest_is_of_the_texts():
+    one, two = simulated(4)[0], simulated(4, seed=1)[0]
+    assert pair_digest(one) == pair_digest(two) == pair_digest(swap_sides(one))
+    for name in ("prompt", "chosen", "rejected"):
+        assert pair_digest(one) != pair_digest(replace(one, **{name: "other"}))
 
 
 def test_out_of_fold_labels(tmp_path, written):

@@ -37,6 +37,9 @@ from softpref.errors import DataError, Fault, InputError, OptionError, nearest
 
 Floats: TypeAlias = NDArray[np.float64]
 FORMAT = 1
+# Hexadecimal digits of a pair's digest: among a million pairs, two by chance with a probability of 0.002.
+DIGEST = 12
+SHOWN_ROWS = 5
 
 # Figures of log-odds z against gold y, both (N,); least is best in all three.
 SCORES: dict[str, Callable[[Floats, Floats], float]] = {
@@ -280,7 +283,7 @@ def calibrate(rows: GoldRows, gold: GoldOptions, options: FitOptions) -> Outcome
     after = out_of_fold(before, rows, options)
     fitted_on = {
         "file": rows.name,
-        "fingerprint": text_fingerprint(rows.pairs),
+        "pairs": "".join(sorted({pair_digest(pair) for pair in rows.pairs})),
         "judge": rows.judge,
         "orders": rows.orders,
         "gold": gold.column,
@@ -371,15 +374,18 @@ def calibrator_for(
     """The calibration in a file as a function p → p for the labels of these pairs.
 
     Raises:
-        InputError: no calibration file, it was fitted on these very pairs, or (where both are known) on another judge or
-            other presentation orders. Only the whole file is recognised, not a part of it.
+        InputError: no calibration file, it was fitted on some of these pairs, or (where both are known) on another judge or
+            other presentation orders.
     """
     calibration = load_calibration(path)
     fitted_on = calibration.fitted_on
-    if text_fingerprint(pairs) == fitted_on.get("fingerprint"):
+    seen = _digests(str(fitted_on.get("pairs", "")))
+    if known := [pair.row for pair in pairs if pair_digest(pair) in seen]:
+        some = ", ".join(map(str, known[:SHOWN_ROWS])) + (", …" if len(known) > SHOWN_ROWS else "")
         raise InputError(
-            f"{path}: was fitted on these very pairs ({fitted_on.get('file')}), and would look better on them than it is; "
-            "label other pairs, or have softpref calibrate write their out-of-fold labels (--out_of_fold FILE)"
+            f"{path}: was fitted on {len(known)} of these {len(pairs)} pairs (rows {some}; in {fitted_on.get('file')}), and "
+            "would look better on them than it is; leave them out, or have softpref calibrate write their out-of-fold labels "
+            "(--out_of_fold FILE)"
         )
     for name, here in (("judge", judge), ("orders", orders)):
         there = fitted_on.get(name)
@@ -390,10 +396,14 @@ def calibrator_for(
     return lambda p: float(apply_calibration(calibration, p))
 
 
-def text_fingerprint(pairs: Sequence[PreferencePair]) -> str:
-    """SHA-256 over prompts and responses, whatever the order of the rows and of the sides, the labels and the notes."""
-    rows = sorted(json.dumps([p.prompt, *_sorted_sides(p)], sort_keys=True, ensure_ascii=False) for p in pairs)
-    return hashlib.sha256("\n".join(rows).encode("utf-8", "surrogatepass")).hexdigest()
+def pair_digest(pair: PreferencePair) -> str:
+    """Of prompt and responses, whatever the order of the sides, the label and the notes."""
+    text = json.dumps([pair.prompt, *_sorted_sides(pair)], sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:DIGEST]
+
+
+def _digests(joined: str) -> set[str]:
+    return {joined[i : i + DIGEST] for i in range(0, len(joined), DIGEST)}
 
 
 def _sorted_sides(pair: PreferencePair) -> list[str]:
