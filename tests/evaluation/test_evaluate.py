@@ -6,13 +6,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from scipy.stats import wilcoxon
 
 from softpref.data.formats import write_rows
 from softpref.data.pairs import text_of
 from softpref.errors import DataError, InputError, OptionError
 from softpref.evaluation.comparison import Side, compare
 from softpref.evaluation.evaluate import evaluate
+from softpref.evaluation.length_control import fit_lengths
 from softpref.evaluation.naming import short_names
+from softpref.evaluation.repetition import repetition
 from softpref.evaluation.responses import generated
 from softpref.experiments.small_model import save, small_llama
 from softpref.generation.sampling import Response, Sampling
@@ -292,3 +295,69 @@ def test_no_evaluation_is_none(tmp_path):
 )
 def test_two_sides_have_short_names_that_tell_them_apart(model, against, names):
     assert short_names([model, against]) == list(names)
+
+
+# -------------------------------------------------------------------------------------------------- files and what is left out
+
+
+def responses_file(path, rows):
+    write_rows(path, [{"prompt": prompt, "response": response} for prompt, response in rows])
+    return str(path)
+
+
+def test_two_files_need_no_model_and_no_data(tmp_path):
+    """Prompt b is only ours, c only theirs; prompt a has two of ours against one of theirs."""
+    ours = responses_file(tmp_path / "ours.jsonl", [("a", "one two"), ("a", "one"), ("b", "x")])
+    theirs = responses_file(tmp_path / "theirs.jsonl", [("a", "one"), ("c", "y")])
+    result = evaluate(ours, theirs, None, JUDGE, tmp_path / "out")
+    assert (result["model"], result["against"]) == ("ours", "theirs")
+    assert (result["prompts"], result["asked"], result["data"], result["sampling"]) == (1, 2, None, None)
+    expected = {"prompts_only_model": 1, "prompts_only_against": 1, "prompts_neither": 0, "responses": 0}
+    assert result["left_out"] == expected
+    assert [row["response"] for row in lines(tmp_path / "out" / "comparisons.jsonl")] == ["one two", "one"]
+
+
+def test_a_model_is_asked_only_what_the_file_answers(folders, data, tmp_path):
+    """Two of the four prompts, one of which stands in the data twice; a prompt that is not in the data is left out."""
+    theirs = responses_file(tmp_path / "t.jsonl", [(PROMPTS[0], "serve tea"), (PROMPTS[1], "no"), ("unheard of", "x")])
+    result = evaluate(folders["policy"], theirs, data, JUDGE, tmp_path / "out", Sampling(max_new_tokens=4))
+    assert len(lines(tmp_path / "out" / "responses.jsonl")) == 3
+    assert (result["prompts"], result["asked"]) == (2, 3)
+    expected = {"prompts_only_model": 0, "prompts_only_against": 0, "prompts_neither": 2, "responses": 1}
+    assert result["left_out"] == expected
+    rows = lines(tmp_path / "out" / "comparisons.jsonl")
+    assert [row["against"] for row in rows] == ["serve tea", "no", "serve tea"]
+    assert "kl" not in result
+
+
+def test_a_missing_file_is_no_hub_name(folders, data, tmp_path):
+    with pytest.raises(InputError, match=r"absent\.jsonl: no such file"):
+        evaluate(folders["policy"], "absent.jsonl", data, JUDGE, tmp_path / "out")
+
+
+def test_tests_average_the_samples_of_a_prompt_first(finished):
+    """Ten comparisons on four prompts are at most four differences."""
+    result, output = finished
+    rows = [row for row in lines(output / "comparisons.jsonl") if row["p"] is not None]
+    by_prompt = {}
+    for row in rows:
+        by_prompt.setdefault(row["prompt"], []).append(row["p"] - 0.5)
+    differences = [np.mean(values) for values in by_prompt.values()]
+    for name in ("wilcoxon", "permutation"):
+        assert result["tests"][name]["n"] == len(differences)
+    assert result["tests"]["wilcoxon"]["p_value"] == pytest.approx(wilcoxon(differences).pvalue)
+    assert result["tests"]["permutation"]["statistic"] == pytest.approx(np.mean(differences))
+
+
+def test_length_and_repetition_stand_beside_the_rates(finished):
+    result, output = finished
+    rows = lines(output / "comparisons.jsonl")
+    assert result["asked"] == len(rows)
+    for side, column in (("model", "response"), ("against", "against")):
+        assert result["repetition"][side] == repetition([row[column] for row in rows])
+    kept = [(len(r["response"].split()) - len(r["against"].split()), r["p"]) for r in rows if r["p"] is not None]
+    d, p = (np.array(x, dtype=float) for x in zip(*kept, strict=True))
+    theta = fit_lengths(d, p)[0]
+    controlled = result["length_controlled"]
+    assert controlled["value"] == pytest.approx(1 / (1 + np.exp(-theta)))
+    assert controlled["model_longer"] == pytest.approx(np.mean(d[d != 0] > 0))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from softpref.errors import InputError
-from softpref.evaluation.win_rates import win_rates
+from softpref.evaluation.win_rates import paired_tests, win_rates
 from softpref.judges.both_orders import Judgement
 
 
@@ -92,3 +92,37 @@ def test_plain_numbers_for_json():
     assert json.loads(json.dumps(found)) == found
     assert set(found) == {"binary", "percentage", "tie_aware", "tie_rate", "coverage", "position_bias", "failed"}
     assert set(found["binary"]) == {"value", "low", "high", "n", "clusters"}
+
+
+# -------------------------------------------------------------------------------------------------- tests and seeds
+
+
+def test_paired_tests_take_one_difference_per_prompt():
+    """a: 0.9 and 0.5, mean 0.7; b: 0.2; c: 0.8, one of whose judgements failed. Signs of 0.2, −0.3, 0.3: W = 2.5 of 6."""
+    judgements = [judged(0.9), judged(0.5), judged(0.2), judged(0.8), FAILED]
+    found = paired_tests(judgements, list("aabcc"))
+    assert (found["wilcoxon"].n, found["wilcoxon"].statistic) == (3, 2.5)
+    assert found["permutation"].statistic == pytest.approx((0.2 - 0.3 + 0.3) / 3)
+    assert found["permutation"].draws == 8
+
+
+def test_a_prompt_whose_samples_cancel_is_a_tie():
+    found = paired_tests([judged(0.7), judged(0.3), judged(0.9)], list("aab"))
+    assert (found["wilcoxon"].n, found["wilcoxon"].zeros) == (2, 1)
+
+
+def test_identical_outputs_are_no_evidence():
+    found = paired_tests([judged(0.5, first) for first in (0.5, 0.7, 0.31)], list("abc"))
+    assert (found["wilcoxon"].p_value, found["permutation"].p_value) == (1.0, 1.0)
+
+
+def test_seeds_that_differ_widen_the_interval():
+    """The same 30 prompts under two seeds, one of which always wins by more."""
+    rng = np.random.default_rng(7)
+    p = rng.uniform(0.3, 0.5, 30)
+    judgements = [judged(float(x)) for x in (*p, *(p + 0.4))]
+    prompts, seeds = [*range(30)] * 2, ["1"] * 30 + ["2"] * 30
+    over_both, over_prompts = win_rates(judgements, prompts, seeds=seeds), win_rates(judgements, prompts)
+    assert over_both.percentage.value == over_prompts.percentage.value
+    width = {e: e.high - e.low for e in (over_both.percentage, over_prompts.percentage)}
+    assert width[over_both.percentage] > 5 * width[over_prompts.percentage]

@@ -1,0 +1,115 @@
+"""``softpref classify`` and ``softpref over-optimisation``: what a person types and reads."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from softpref.cli.classify import lines as classify_lines
+from softpref.cli.main import main
+from softpref.cli.over_optimisation import lines as over_optimisation_lines
+from softpref.data.formats import write_rows
+from softpref.experiments.small_model import save, small_llama
+
+ROWS = [
+    {"prompt": "make tea :", "response_1": " boil the water , pour", "response_2": " wait", "soft_label": 0.9},
+    {"prompt": "for two ?", "response_1": " yes", "response_2": " no", "soft_label": 0.3},
+    {"prompt": "for a ?", "response_1": " yes", "response_2": " yes", "soft_label": 0.5},
+]
+
+
+@pytest.fixture(scope="module")
+def place(word_tokenizer, tmp_path_factory):
+    root = tmp_path_factory.mktemp("classify")
+    for seed, name in enumerate(("run", "sft")):
+        save(
+            small_llama(word_tokenizer, hidden=16, layers=1, heads=2, context=64, seed=seed),
+            word_tokenizer,
+            root / name,
+        )
+    write_rows(root / "pairs.jsonl", ROWS)
+    record = {"method": {"loss_type": "gdpo", "reduction": "sum", "arguments": {"beta": 0.3}}, "reference": "abc",
+              "model": {"start": str(root / "sft")}, "data": {"file": str(root / "pairs.jsonl")}}  # fmt: skip
+    (root / "run" / "run.json").write_text(json.dumps(record))
+    return root
+
+
+def test_classify_a_run(place, capsys, tmp_path):
+    argv = ["classify", "--model", place / "run", "--data", place / "pairs.jsonl", "--output", tmp_path]
+    assert main([str(word) for word in argv]) == 0
+    out = capsys.readouterr().out
+    result = json.loads((tmp_path / "classification.json").read_text())
+    assert (result["pairs"], result["beta"]) == (2, 0.3)
+    assert f"against {place / 'sft'}" in out
+    assert "2 pairs of 2 prompts, 0 ties; margin: difference of log π/π_ref" in out
+    for name in ("accuracy", "auc", "brier", "log_score", "ece", "longer_wins"):
+        assert f"{name:<12} {result[name]['value']:.3f} [" in out
+    assert f"figures: {tmp_path}/classification.json" in out
+
+
+def test_what_is_not_known_is_a_dash_and_said():
+    row = {"low": 0.5, "high": 0.6, "count": 0, "accuracy": None, "mean_margin": None}
+    nothing = {"value": float("nan"), "low": float("nan"), "high": float("nan")}
+    result = {"model": "m", "reference": None, "data": "d", "pairs": 1, "prompts": 1, "ties": 0, "margin": "h", "beta": None,
+              "accuracy": nothing, "auc": nothing, "brier": None, "log_score": None, "ece": None, "longer_wins": nothing,
+              "by_bin": [row]}  # fmt: skip
+    out = "\n".join(classify_lines(result))
+    assert "accuracy     – [–, –]" in out
+    assert "no beta is known" in out
+    assert "nan" not in out
+    assert "brier" not in out.split("no beta")[0]
+
+
+def test_over_optimisation_of_a_run(place, capsys, tmp_path):
+    assert main(["over-optimisation", "--run", str(place / "run"), "--output", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    result = json.loads((tmp_path / "over_optimisation.json").read_text())
+    assert "on 2 pairs of" in out
+    for row in result["by_bin"]:
+        if row["count"]:
+            assert f"{row['chosen_log_ratio']:+.2f}" in out
+            assert f"{row['reward_gap']:+.2f}" in out
+    assert ("WARNING" in out) == (result["warning"] is not None)
+
+
+def test_a_warning_and_the_training_log_are_shown():
+    empty = {"low": 0.5, "high": 0.6, "count": 0}
+    full = {"low": 0.9, "high": 1.0, "count": 7, "chosen_log_ratio": -30.0, "chosen_log_ratio_per_token": -1.0,
+            "rejected_log_ratio": -50.0, "reward_gap": 20.0}  # fmt: skip
+    last = {"step": 9, "chosen_log_ratio": -29.0, "rejected_log_ratio": -45.0, "reward_gap": 16.0}
+    kl = {"evaluation": "sampled", "value": 12.0, "low": 11.0, "high": 13.0}
+    result = {
+        "run": "r",
+        "reference": "s",
+        "data": "d",
+        "pairs": 7,
+        "by_bin": [empty, full],
+        "over_training": [last],
+        "checkpoints": [{"step": 5, "by_bin": [full]}],
+        "kl": kl,
+        "warning": "the chosen responses have collapsed",
+    }
+    out = "\n".join(over_optimisation_lines(result))
+    assert "WARNING: the chosen responses have collapsed" in out
+    assert "step 9: chosen -29.00, rejected -45.00, gap +16.00" in out
+    assert "12.00 [11.00, 13.00] nats per response" in out
+    assert out.count("-30.00") == 2
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["classify", "--model", "sft"], "is no run folder, so its reference is not known"),
+        (["classify", "--model", "run", "--beta", "0.1"], "leave beta out"),
+        (["over-optimisation", "--run", "sft"], "holds no run"),
+        (["over-optimisation", "--run", "run", "--data", "absent.jsonl"], "absent.jsonl: no such file"),
+    ],
+)
+def test_one_message(place, capsys, tmp_path, argv, message):
+    command, option, name, *rest = argv
+    data = [] if "--data" in rest or command == "over-optimisation" else ["--data", str(place / "pairs.jsonl")]
+    assert main([command, option, str(place / name), *rest, *data, "--output", str(tmp_path)]) == 2
+    err = capsys.readouterr().err
+    assert message in err
+    assert "Traceback" not in err
