@@ -73,13 +73,13 @@ def test_without_a_length_effect_nothing_is_taken_out():
 def test_the_unit_of_length_does_not_matter():
     d, p = soft_outcomes(np.random.default_rng(3), 60, 0.6, 0.05)
     words, letters = (length_controlled_win_rate(k * d, p, bootstrap(60)) for k in (1, 5))
-    assert words.value == pytest.approx(letters.value, abs=1e-5)
+    assert words.value == pytest.approx(letters.value, abs=1e-4)
 
 
 def test_the_sides_may_be_exchanged():
     d, p = soft_outcomes(np.random.default_rng(4), 60, 0.6, 0.05)
     ours, theirs = length_controlled_win_rate(d, p, bootstrap(60)), length_controlled_win_rate(-d, 1 - p, bootstrap(60))
-    assert ours.value == pytest.approx(1 - theirs.value, abs=1e-5)
+    assert ours.value == pytest.approx(1 - theirs.value, abs=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,8 @@ def fit_lengths(difference: Floats, p: Floats, start: ArrayLike = (0.0, 0.0)) ->
         z = at[0] + at[1] * x
         residual = expit(z) - p
         value = np.sum(np.logaddexp(0, z) - p * z) + (at[1] / PRIOR_SD) ** 2 / 2
-        return float(value), np.array([residual.sum(), residual @ x + at[1] / PRIOR_SD**2])
+        gradient = np.array([residual.sum(), residual @ x + at[1] / PRIOR_SD**2])
+        return float(value) / len(x), gradient / len(x)
 
     found: Floats = minimize(loss, np.asarray(start), jac=True, method="BFGS").x
     return found
