@@ -86,5 +86,5 @@ def test_every_link_leads_somewhere():
 
 def test_docs_name_no_command_that_does_not_exist():
     for page in (ROOT / "docs").glob("*.md"):
-        for command in re.findall(r"^softpref ([a-z]+)", page.read_text(encoding="utf-8"), flags=re.MULTILINE):
+        for command in re.findall(r"^softpref ([a-z-]+)", page.read_text(encoding="utf-8"), flags=re.MULTILINE):
             assert command in COMMANDS, f"{page.name}: softpref {command}"
