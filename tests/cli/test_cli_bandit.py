@@ -5,6 +5,7 @@ import json
 import pytest
 
 from softpref.cli.bandit import FIGURES, BanditOptions
+from softpref.cli.grid_progress import GridProgress
 from softpref.cli.main import main
 from softpref.experiments import bandit_effect
 from softpref.experiments.bandit_effect import effect_cells
@@ -111,3 +112,15 @@ def test_every_option_has_a_figure():
 
     known = {name for names in FIGURES.values() for name in names} | {"output", "figure"}
     assert known == {field.name for field in fields(BanditOptions)}
+
+
+def test_progress_counts_what_was_there_before(capsys):
+    with GridProgress("map") as progress:
+        progress(5, 10, 5)
+        [task] = progress.tasks
+        assert (task.completed, task.total, task.speed) == (5, 10, None)
+        progress(6, 10, 5)
+        progress(7, 10, 5)
+        assert task.completed == 7
+        assert task.time_remaining is not None
+    assert capsys.readouterr().out == ""

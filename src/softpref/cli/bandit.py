@@ -25,7 +25,7 @@ class BanditOptions:
 
     Attributes:
         output: Folder for the figure and its numbers; run again, a map goes on from what lies there.
-        figure: policies (Figure 1 right), factors (Figure 1 left), effect (where the first holds) or labels (which loss for them).
+        figure: policies (Figure 1 right), factors (Figure 1 left), effect (where the first holds), labels (which loss for which).
         reward_range: Of policies: reward of the last action, the first one's being 0; 1 if not given.
         low_weight: Of policies: share of draws around action 20; 0.7 if not given.
         width: Of policies: standard deviation of both peaks, in actions; 8 if not given.

@@ -6,7 +6,7 @@ import sys
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, Task, TextColumn, TimeRemainingColumn
 
 
 class GridProgress:
@@ -19,6 +19,11 @@ class GridProgress:
             *columns, console=Console(file=sys.stderr), transient=True, speed_estimate_period=86400
         )
         self._task = self._progress.add_task(what, total=None)
+
+    @property
+    def tasks(self) -> list[Task]:
+        """The one task that is shown."""
+        return self._progress.tasks
 
     def __call__(self, done: int, total: int, found: int) -> None:
         """``done`` of ``total`` cells are there; ``found`` of them were there before."""
