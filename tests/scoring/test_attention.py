@@ -1,0 +1,140 @@
+"""Attention by spans is softmax over a masked (T, T), forward and backward; what it cannot do, it refuses."""
+
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from softpref.scoring.attention import NAME, CannotPackError, attention_by_spans, causal_lm, packed_attention, visible
+from softpref.scoring.packing import Group, Span, pack
+
+HEADS, SIZE = 4, 3
+
+sizes = st.tuples(st.integers(0, 6), st.lists(st.integers(1, 6), min_size=1, max_size=3))
+rows = st.lists(sizes, min_size=1, max_size=3).map(
+    lambda groups: pack([Group([1] * prompt, [[1] * size for size in responses]) for prompt, responses in groups])
+)
+
+
+def layer(**config):
+    return SimpleNamespace(config=SimpleNamespace(**config), layer_idx=0)
+
+
+def random_qkv(tokens, key_heads, seed=0):
+    """Queries, keys and values whose scores spread over some nats, so that a wrong mask shows."""
+    generator = torch.Generator().manual_seed(seed)
+    shapes = [(1, heads, tokens, SIZE) for heads in (HEADS, key_heads, key_heads)]
+    return [torch.randn(*shape, generator=generator, dtype=torch.float64).mul_(2).requires_grad_() for shape in shapes]
+
+
+def dense(query, key, value, spans, window=None, softcap=None, scaling=None):
+    """The naive form: whole scores, one mask, one softmax."""
+    tokens = query.shape[2]
+    mask = torch.full((tokens, tokens), -math.inf, dtype=query.dtype)
+    for span in spans:
+        seen = [*range(span.prefix_start, span.prefix_end), *range(span.start, span.end)]
+        for i in range(span.start, span.end):
+            before = seen[: seen.index(i) + 1]
+            mask[i, before[-window:] if window else before] = 0
+    key, value = (one.repeat_interleave(HEADS // one.shape[1], 1) for one in (key, value))
+    scores = torch.einsum("bhid,bhjd->bhij", query, key) * (scaling or 1 / math.sqrt(SIZE))
+    scores = scores if softcap is None else softcap * torch.tanh(scores / softcap)
+    return torch.einsum("bhij,bhjd->bihd", (scores + mask).softmax(-1), value)
+
+
+@pytest.mark.parametrize("softcap", [None, 3.0])
+@settings(deadline=None, max_examples=40)
+@given(rows.filter(lambda row: row.spans), st.sampled_from([1, 2, 4]), st.sampled_from([None, 1, 2, 3, 5]),
+       st.sampled_from([None, 0.8]))  # fmt: skip
+def test_equals_the_dense_form(softcap, row, key_heads, window, scaling):
+    """Grouped heads, windows, own scalings; and, with a cap, Gemma 2's softmax in fp32, which costs digits."""
+    given_ = random_qkv(row.ids.shape[1], key_heads)
+    ours, _ = attention_by_spans(
+        layer(), *given_, None, scaling, softcap, sliding_window=window, softpref_spans=row.spans
+    )
+    naive = dense(*given_, row.spans, window, softcap, scaling)
+    assert ours.shape == naive.shape
+    close = {"rtol": 0, "atol": 1e-12 if softcap is None else 1e-5}
+    torch.testing.assert_close(ours, naive, **close)
+    upstream = torch.randn(ours.shape, generator=torch.Generator().manual_seed(1), dtype=ours.dtype)
+    slopes, expected = (torch.autograd.grad((found * upstream).sum(), given_) for found in (ours, naive))
+    torch.testing.assert_close(slopes, expected, **close)
+
+
+def test_a_span_sees_its_prefix_and_itself_and_not_the_span_before():
+    """Keys of the first response (column 2) move; the second response (column 3), after the same prompt, stays."""
+    spans = pack([Group([1, 1], [[1, 1], [1, 1]])]).spans
+    assert spans == (Span(0, 3, 0, 0), Span(3, 4, 0, 2))
+    query, key, value = random_qkv(4, HEADS)
+    before, _ = attention_by_spans(layer(), query, key, value, None, softpref_spans=spans)
+    with torch.no_grad():
+        key[:, :, 2] += 5
+        value[:, :, 2] += 5
+    after, _ = attention_by_spans(layer(), query, key, value, None, softpref_spans=spans)
+    changed = (after != before).any(-1).any(-1)[0]
+    assert changed.tolist() == [False, False, True, False]
+
+
+def test_visible_by_hand():
+    """A span of two tokens at positions 3 and 4, after a prefix of three."""
+    span = Span(7, 9, 0, 3)
+    assert visible(span, None).int().tolist() == [[1, 1, 1, 1, 0], [1, 1, 1, 1, 1]]
+    assert visible(span, 2).int().tolist() == [[0, 0, 1, 1, 0], [0, 0, 0, 1, 1]]
+    assert visible(span, 1).int().tolist() == [[0, 0, 0, 1, 0], [0, 0, 0, 0, 1]]
+
+
+@pytest.mark.parametrize(("kind", "window"), [("sliding_attention", 2), ("full_attention", None)])
+def test_a_window_that_the_layer_does_not_hand_on_is_read_from_its_configuration(kind, window):
+    given_ = random_qkv(6, HEADS)
+    spans = (Span(0, 6, 0, 0),)
+    ours, _ = attention_by_spans(layer(layer_types=[kind], sliding_window=2), *given_, None, softpref_spans=spans)
+    torch.testing.assert_close(ours, dense(*given_, spans, window))
+
+
+def test_what_is_not_understood_is_refused():
+    given_ = random_qkv(2, HEADS)
+    spans = (Span(0, 2, 0, 0),)
+    with pytest.raises(CannotPackError, match="keeps keyword arguments back"):
+        attention_by_spans(layer(), *given_, None)
+    with pytest.raises(CannotPackError, match="takes s_aux, which is unknown"):
+        attention_by_spans(layer(), *given_, None, softpref_spans=spans, s_aux=torch.zeros(4))
+    with pytest.raises(CannotPackError, match="takes dropout"):
+        attention_by_spans(layer(), *given_, None, softpref_spans=spans, dropout=0.1)
+    harmless = {"position_ids": torch.arange(2)[None], "cache_position": torch.arange(2), "is_causal": True}
+    attention_by_spans(layer(), *given_, None, softpref_spans=spans, **harmless)
+
+
+def test_a_span_that_continues_none_is_a_fault():
+    with pytest.raises(ValueError, match="continues none before it"):
+        attention_by_spans(layer(), *random_qkv(4, HEADS), None, softpref_spans=(Span(0, 2, 0, 0), Span(2, 4, 1, 3)))
+
+
+@pytest.mark.parametrize("before", ["sdpa", "eager"])
+def test_the_model_attends_as_before_afterwards(tiny_llama, before):
+    """Also after an error, and after one use inside another."""
+    tiny_llama.set_attn_implementation(before)
+    with packed_attention(tiny_llama):
+        assert tiny_llama.config._attn_implementation == NAME
+        with packed_attention(tiny_llama):
+            assert tiny_llama.config._attn_implementation == NAME
+        assert tiny_llama.config._attn_implementation == NAME
+    assert tiny_llama.config._attn_implementation == before
+    with pytest.raises(ZeroDivisionError), packed_attention(tiny_llama):
+        _ = 1 / 0
+    assert tiny_llama.config._attn_implementation == before
+
+
+def test_the_model_is_found_inside_its_wrappers(tiny_llama):
+    peft = pytest.importorskip("peft")
+    assert causal_lm(tiny_llama) is tiny_llama
+    assert causal_lm(torch.nn.DataParallel(tiny_llama)) is tiny_llama
+    wrapped = peft.get_peft_model(tiny_llama, peft.LoraConfig(task_type="CAUSAL_LM", target_modules=["q_proj"]))
+    assert causal_lm(wrapped) is tiny_llama
+    with packed_attention(wrapped):
+        assert tiny_llama.config._attn_implementation == NAME
+    assert tiny_llama.config._attn_implementation == "sdpa"
