@@ -66,10 +66,14 @@ class Endpoint:
 
     def client(self) -> AsyncOpenAI:
         """A client for one event loop. Retries are ours, so that every call is counted."""
-        from openai import AsyncOpenAI
+        from openai import AsyncOpenAI, DefaultAioHttpClient
 
         key = os.environ.get(KEY_VARIABLE, "none")
-        return AsyncOpenAI(base_url=self.base_url, api_key=key, timeout=self.timeout, max_retries=0)
+        # the client's default transport looks through all its connections twice a call
+        transport = DefaultAioHttpClient()
+        return AsyncOpenAI(
+            base_url=self.base_url, api_key=key, timeout=self.timeout, max_retries=0, http_client=transport
+        )
 
     async def logprobs(self, client: AsyncOpenAI, asked: str | list[Message], can: Capability) -> Reply:
         """The first answer tokens and their alternatives: ``{"sampled": […], "positions": [{token: log-prob}], "text"}``."""
