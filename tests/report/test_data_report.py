@@ -45,7 +45,9 @@ def plain(tmp_path):
 def test_the_verdict(plain):
     """0.5 and 0.55 lie below 0.6: half. Of the three decided pairs the longer side wins twice, and loses once."""
     assert plain.verdict.startswith("50% [")
-    assert "of the labels are unsure (p < 0.6); of two unequal lengths the longer is preferred in 67% [" in plain.verdict
+    assert (
+        "of the labels are unsure (p < 0.6); of two unequal lengths the longer is preferred in 67% [" in plain.verdict
+    )
     assert plain.detail.startswith("4 pairs of 3 prompts in ")
 
 

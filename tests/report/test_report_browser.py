@@ -125,6 +125,7 @@ def opened(chromium):
 def test_a_page_opens_in_silence_and_fits(opened, request, which, theme, size):
     """No request but for itself, nothing on the console, no script of others, no scrolling sideways."""
     file = request.getfixturevalue(which)
+    assert file.stat().st_size < 1_000_000
     one = opened(file, color_scheme=theme, viewport=size)
     one.page.evaluate("document.querySelectorAll('details').forEach((node) => { node.open = true; })")
     assert one.asked == [file.as_uri()]

@@ -25,6 +25,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from scipy.optimize import isotonic_regression
 
 from softpref.report.palette import LIGHT, SERIES, Colours
+from softpref.report.text import shown
 from softpref.report.visible import visible
 
 PALETTE = SERIES
@@ -69,7 +70,7 @@ def svg(draw: Callable[[Axes], None], title: str, size: tuple[float, float] = (W
     for colour, variable in _VARIABLES.items():
         text = text.replace(colour, variable.format(colour))
     text = re.sub(r"(font: [\d.]+px )[^;\"]*", rf"\g<1>{FAMILY}", text)
-    return text.replace("<svg ", f'<svg role="img" aria-label="{_attribute(visible(title))}" ', 1)
+    return text.replace("<svg ", f'<svg role="img" aria-label="{_attribute(visible(shown(title)))}" ', 1)
 
 
 def standalone(inline: str) -> str:

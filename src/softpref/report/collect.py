@@ -13,6 +13,7 @@ from softpref.run_folder import (
     CLASSIFICATION_FILE,
     CLASSIFICATIONS_FOLDER,
     COMPARISONS_FILE,
+    COMPARISONS_FOLDER,
     EVALUATION_FILE,
     EVALUATIONS_FOLDER,
     FRONTIER_FILE,
@@ -56,10 +57,11 @@ class RunResult:
 
 @dataclass(frozen=True)
 class HeadToHead:
-    """Every method against every other: what ``head_to_head.json`` says."""
+    """Every method against every other: what ``head_to_head.json`` says, and the comparisons of every two models."""
 
     name: str
     figures: dict[str, Any]
+    comparisons: dict[tuple[str, str], list[dict[str, Any]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -99,12 +101,16 @@ def names_of(folders: Sequence[str | Path]) -> list[str]:
 def read_head_to_head(folder: str | Path) -> HeadToHead | None:
     """None where the folder holds none. Raises InputError where the file was written by something else."""
     file = Path(folder) / HEAD_TO_HEAD_FILE
-    figures = read_json(file)
-    if figures is None:
+    if not file.is_file():
         return None
-    if not (isinstance(figures, dict) and {"models", "pairs", "judge"} <= figures.keys()):
-        raise InputError(f"{file}: names no models, pairs and judge; give the output of softpref evaluate")
-    return HeadToHead(Path(folder).name, figures)
+    figures = _read(file, {"models", "pairs", "judge"}, "head-to-head")
+    return HeadToHead(Path(folder).name, figures, _read_duels(Path(folder) / COMPARISONS_FOLDER, figures["models"]))
+
+
+def _read_duels(folder: Path, models: Sequence[str]) -> dict[tuple[str, str], list[dict[str, Any]]]:
+    """The comparisons of every pair, where they are there: ``I_J.jsonl``, the places of the two among the models."""
+    places = {(one, other): (i, j) for j, other in enumerate(models) for i, one in enumerate(models[:j])}
+    return {pair: read_lines(folder / f"{i}_{j}.jsonl") for pair, (i, j) in places.items()}
 
 
 def read_run(folder: str | Path) -> RunResult:
@@ -117,20 +123,31 @@ def read_run(folder: str | Path) -> RunResult:
         )
     if not (isinstance(run, dict) and {"method", "data", "model"} <= run.keys()):
         raise InputError(f"{folder / RUN_FILE}: was not written by softpref train (it names no method, data and model)")
-    found = sorted(folder.glob(f"{EVALUATIONS_FOLDER}/*/{EVALUATION_FILE}"))
+    found, drift = sorted(folder.glob(f"{EVALUATIONS_FOLDER}/*/{EVALUATION_FILE}")), folder / OVER_OPTIMISATION_FILE
     return RunResult(
         folder.name,
         run,
         read_lines(folder / METRICS_FILE),
         [read_evaluation(file.parent) for file in found],
         read_json(folder / FRONTIER_FILE),
-        {file.parent.name: read_json(file) for file in sorted(folder.glob(CLASSIFICATION))},
-        read_json(folder / OVER_OPTIMISATION_FILE),
+        {
+            file.parent.name: _read(file, {"data", "accuracy", "pairs"}, "classify")
+            for file in sorted(folder.glob(CLASSIFICATION))
+        },
+        _read(drift, {"by_bin"}, "over-optimisation") if drift.is_file() else None,
     )
 
 
 def read_evaluation(folder: Path) -> EvaluationResult:
     """One evaluation and its comparisons."""
-    return EvaluationResult(
-        folder.name, read_json(folder / EVALUATION_FILE) or {}, read_lines(folder / COMPARISONS_FILE)
-    )
+    keys = {"model", "against", "judge", "prompts", "win_rates", "lengths"}
+    figures = _read(folder / EVALUATION_FILE, keys, "evaluate")
+    return EvaluationResult(folder.name, figures, read_lines(folder / COMPARISONS_FILE))
+
+
+def _read(file: Path, keys: set[str], command: str) -> dict[str, Any]:
+    """A JSON object with these keys. Raises InputError where the file is anything else."""
+    found = read_json(file)
+    if not (isinstance(found, dict) and keys <= found.keys()):
+        raise InputError(f"{file}: was not written by softpref {command} (it lacks {', '.join(sorted(keys))})")
+    return found

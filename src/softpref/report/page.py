@@ -103,12 +103,14 @@ def _cell(row: Row, column: Column) -> Any:
     return FORMS[column.form](row.get(column.key))
 
 
-def _csv_url(table: Table) -> str:
-    return "data:text/csv;charset=utf-8," + quote(table.csv().encode("utf-8", "replace"), safe=",:;/ .-_()")
+def _csv_url(table: Table) -> Markup:
+    data = quote(table.csv().encode("utf-8", "replace"), safe=",:;/ .-_()")
+    return Markup("data:text/csv;charset=utf-8,{}").format(data)
 
 
-def _svg_url(figure: Figure) -> str:
-    return "data:image/svg+xml;base64," + base64.b64encode(charts.standalone(figure.svg).encode()).decode()
+def _svg_url(figure: Figure) -> Markup:
+    data = base64.b64encode(charts.standalone(figure.svg).encode()).decode()
+    return Markup("data:image/svg+xml;base64,{}").format(data)
 
 
 def _tint(rate: Row | None) -> str:
@@ -121,4 +123,4 @@ def _tint(rate: Row | None) -> str:
 
 def _seen(value: Any) -> Any:
     """Called with everything that the template writes, before it is escaped."""
-    return value if isinstance(value, Markup) or not isinstance(value, str) else visible(value)
+    return value if isinstance(value, Markup) or not isinstance(value, str) else visible(shown(value))

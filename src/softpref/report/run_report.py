@@ -39,7 +39,7 @@ def run_report(found: Found, title: str, notes: Mapping[str, Any] | None = None)
         over_optimisation(found, colours),
         implicit_reward(found, colours),
         training(found, colours),
-        examples(groups),
+        examples(groups, found.head_to_heads),
         provenance(found),
     ]
     return Document(

@@ -7,6 +7,7 @@ from itertools import zip_longest
 from typing import Any
 
 from softpref.data.pairs import text_of
+from softpref.report.collect import HeadToHead
 from softpref.report.document import Example, Examples, Section, Shown
 from softpref.report.groups import Group, slug
 from softpref.report.text import page_bytes
@@ -14,15 +15,48 @@ from softpref.report.text import page_bytes
 # Examples of one page, in bytes of HTML, and the fewest of one group whatever they cost.
 BUDGET = 900_000
 FEWEST, MOST = 8, 60
+TEXT = "p is the probability, by the judge, that the model's response is better than the other; both orders were asked."
 WORDS = ("the model wins", "unsure", "the model loses")
 
 
-def examples(groups: Sequence[Group]) -> Section:
-    """Some of the comparisons of every group: the surest either way, the least sure, and those that divide the runs."""
-    found = [(group, list(_joined(group))) for group in groups]
-    blocks = [_block(group, rows, BUDGET // len(found)) for group, rows in found if rows]
-    text = "p is the probability, by the judge, that the model's response is better than the other; both orders were asked."
-    return Section("examples", "Examples", blocks, text)
+def examples(groups: Sequence[Group], duels: Sequence[HeadToHead] = ()) -> Section:
+    """Some of the comparisons of every group: the surest either way, the least sure, and those that divide the runs.
+
+    Those of a head-to-head stand here where no group has any.
+    """
+    found = [(group.heading, len(group.contenders) > 1, list(_joined(group))) for group in groups]
+    if not any(rows for _, _, rows in found):
+        found = [(duel.name, True, list(_duelled(duel))) for duel in duels]
+    blocks = [_block(*one, BUDGET // len(found)) for one in found if one[-1]]
+    return Section("examples", "Examples", blocks, TEXT)
+
+
+def _duelled(duel: HeadToHead) -> Iterator[Example]:
+    """One example per prompt, sample and seed: what every model wrote, and p of every two."""
+    found: dict[tuple[str, str, int], dict[tuple[str, str], dict[str, Any]]] = {}
+    for pair, rows in duel.comparisons.items():
+        seen: dict[tuple[str, str], int] = {}
+        for row in rows:
+            key = text_of(row["prompt"]), str(row.get("seed", ""))
+            seen[key] = seen.get(key, -1) + 1
+            if row.get("p") is not None:
+                found.setdefault((*key, seen[key]), {})[pair] = row
+    for judged in found.values():
+        yield _duel_example(judged)
+
+
+def _duel_example(judged: dict[tuple[str, str], dict[str, Any]]) -> Example:
+    texts: dict[str, Any] = {}
+    notes: dict[str, list[str]] = {}
+    for (one, other), row in judged.items():
+        texts[one], texts[other] = row["response"], row["against"]
+        notes.setdefault(one, []).append(f"{row['p']:.2f} over {other}")
+        notes.setdefault(other, []).append(f"{1 - row['p']:.2f} over {one}")
+    sides = [Shown(name, text, f"p = {', '.join(notes[name])}") for name, text in texts.items()]
+    labels = [row["p"] for row in judged.values()]
+    prompt = next(iter(judged.values()))["prompt"]
+    disagree = any(map(_sides_differ, judged.values()))
+    return Example(prompt, sides, sum(labels) / len(labels), labels, max(labels) - min(labels), disagree)
 
 
 def _joined(group: Group) -> Iterator[Example]:
@@ -65,11 +99,10 @@ def _orders(row: dict[str, Any]) -> str:
     return " · the two orders disagree" if _sides_differ(row) else ""
 
 
-def _block(group: Group, found: Sequence[Example], budget: int) -> Examples:
-    several = len(group.contenders) > 1
+def _block(heading: str, several: bool, found: Sequence[Example], budget: int) -> Examples:
     return Examples(
-        slug("examples", group.heading),
-        f"Examples, {group.heading}",
+        slug("examples", heading),
+        f"Examples, {heading}",
         choose(found, budget),
         len(found),
         WORDS,
