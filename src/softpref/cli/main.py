@@ -12,6 +12,7 @@ from softpref.errors import InputError, InterruptedRunError, NonFiniteError, Sof
 
 COMMANDS = {
     "label": "turn pairs into soft labels by a judge asked in both orders",
+    "reference": "score pairs under the reference once, for all runs on them",
     "train": "train a model on pairs with soft labels, or on completions",
     "evaluate": "generate, judge both orders, and report win rates with intervals",
     "head-to-head": "every model against every other before one judge, one matrix",

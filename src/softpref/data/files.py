@@ -10,6 +10,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+CACHE_VARIABLE = "SOFTPREF_CACHE"
+
+
+def cache_folder() -> Path:
+    """Where caches lie unless said otherwise: $SOFTPREF_CACHE, or softpref in the user's cache folder."""
+    if os.environ.get(CACHE_VARIABLE):
+        return Path(os.environ[CACHE_VARIABLE])
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "softpref"
+
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[IO[str]]:

@@ -90,7 +90,7 @@ def attention_by_spans(
         key, value = key.repeat_interleave(repeats, 1), value.repeat_interleave(repeats, 1)
     attend = _attend if softcap is None else partial(_attend_capped, softcap=softcap)
     found = [attend(q, k, v, span, window, scaling) for span, (q, k, v) in _by_span(query, key, value, softpref_spans)]
-    return torch.cat(found, 2).transpose(1, 2), None
+    return torch.cat(found, 2).transpose(1, 2).contiguous(), None
 
 
 def _by_span(

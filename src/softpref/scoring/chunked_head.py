@@ -61,17 +61,17 @@ def token_logps(hidden: Tensor, head: nn.Linear, targets: Tensor, rule: HeadRule
         dtype = torch.get_autocast_dtype(kind)
         hidden, weight, bias = hidden.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
     with torch.autocast(kind, enabled=False):
-        return _TokenLogps.apply(hidden, weight, bias, targets, rule or HeadRule())  # type: ignore[no-any-return,no-untyped-call]
+        return _TokenLogps.apply(hidden, weight, bias, targets, rule or HeadRule(), torch.is_grad_enabled())  # type: ignore[no-any-return,no-untyped-call]
 
 
 class _TokenLogps(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, rule: HeadRule
+        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, rule: HeadRule, graph: bool
     ) -> Tensor:
         rows, vocabulary = len(hidden), len(weight)
         kind = _accumulator(hidden)
-        wants = any(ctx.needs_input_grad[:3])
+        wants = graph and any(ctx.needs_input_grad[:3])  # asked here, gradients are always off
         keep = wants and rows * vocabulary * kind.itemsize <= _of(KEPT_BYTES, hidden)
         kept = []
         total = torch.full((rows,), -torch.inf, dtype=kind, device=hidden.device)
@@ -84,12 +84,14 @@ class _TokenLogps(torch.autograd.Function):
             if keep:
                 kept.append(logits)
         ctx.save_for_backward(hidden, weight, bias, targets, total, *kept)
-        ctx.rule = rule
+        ctx.rule, ctx.fresh = rule, True
         return picked - total
 
     @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None, None]:
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None, None, None]:
         hidden, weight, bias, targets, total, *kept = ctx.saved_tensors
+        # the gradient is written over the kept logits: a second backward pass has to make them again
+        kept, ctx.fresh = kept if ctx.fresh else [], False
         wants_hidden, wants_weight, wants_bias = ctx.needs_input_grad[:3]
         kind = _accumulator(hidden)
         d_hidden = torch.zeros_like(hidden, dtype=kind) if wants_hidden else None
@@ -110,7 +112,7 @@ class _TokenLogps(torch.autograd.Function):
                 torch.mm(d_logits.T, hidden, out=d_weight[low:high])
             if d_bias is not None:
                 torch.sum(d_logits, 0, out=d_bias[low:high])
-        return None if d_hidden is None else d_hidden.to(hidden.dtype), d_weight, d_bias, None, None
+        return None if d_hidden is None else d_hidden.to(hidden.dtype), d_weight, d_bias, None, None, None
 
 
 def _product(hidden: Tensor, weight: Tensor, bias: Tensor | None, low: int, high: int) -> Tensor:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from softpref.data.batching import micro_batches
 from softpref.data.tokenization import TokenizedPair
 from softpref.errors import NonFiniteError, OptionError
 from softpref.scoring.reference_cache import ReferenceCache, pair_key
@@ -84,16 +83,12 @@ class CachedReference:
 def score_once(
     reference: Reference,
     scorer: Scorer,
-    pairs: Sequence[TokenizedPair],
+    batches: Sequence[Sequence[TokenizedPair]],
     cache: ReferenceCache,
-    max_tokens: int,
     progress: Callable[[int], object] = lambda _: None,
 ) -> None:
-    """Score the pairs that the cache does not hold yet, each on disk before the next ones are computed."""
-    known = cache.read()
-    missing = {key: pair for pair in pairs if (key := pair_key(pair)) not in known}
-    progress(len(pairs) - len(missing))
-    for batch in micro_batches(list(missing.values()), max_tokens):
+    """Score pairs into the cache: each batch is on disk before the next one is computed."""
+    for batch in batches:
         scores = reference.score(scorer, batch)
         both = torch.stack([scores.chosen, scores.rejected], 1)
         bad = [pair.row for pair, finite in zip(batch, both.isfinite().all(1).tolist(), strict=True) if not finite]

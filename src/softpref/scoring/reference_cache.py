@@ -14,15 +14,6 @@ import numpy as np
 
 from softpref.data.tokenization import TokenizedPair
 
-CACHE_VARIABLE = "SOFTPREF_CACHE"
-
-
-def cache_folder() -> Path:
-    """Where caches lie unless said otherwise: $SOFTPREF_CACHE, or softpref in the user's cache folder."""
-    if os.environ.get(CACHE_VARIABLE):
-        return Path(os.environ[CACHE_VARIABLE])
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "softpref"
-
 
 def pair_key(pair: TokenizedPair) -> str:
     """SHA-256 over the token ids of prompt, chosen and rejected, and where each ends."""
@@ -56,6 +47,11 @@ class ReferenceCache:
         for file in sorted(self.folder.glob("*.jsonl")):
             self._scores.update(_lines(file))
         return self._scores
+
+    def missing(self, pairs: Sequence[TokenizedPair]) -> list[TokenizedPair]:
+        """Those of these pairs that no file holds, each once."""
+        known = self.read()
+        return list({key: pair for pair in pairs if (key := pair_key(pair)) not in known}.values())
 
     def add(self, pairs: Sequence[TokenizedPair], scores: Iterable[tuple[float, float]]) -> None:
         """Write these at once."""

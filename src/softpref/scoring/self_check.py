@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from softpref.data.batching import micro_batches, packed_tokens, padded_tokens
 from softpref.data.tokenization import TokenizedPair
 from softpref.errors import OptionError
 from softpref.scoring.attention import CannotPackError
@@ -39,6 +40,10 @@ class CheckedScorer:
     difference: float | None
     notice: str
 
+    def micro_batches(self, rows: Sequence[TokenizedPair], max_tokens: int) -> list[list[TokenizedPair]]:
+        """The rows split by the tokens that this way of scoring computes."""
+        return micro_batches(rows, max_tokens, packed_tokens if self.packed else padded_tokens)
+
     @property
     def packed(self) -> bool:
         """Whether this is the fast path."""
@@ -57,8 +62,11 @@ def checked_scorer(model: nn.Module, pairs: Sequence[TokenizedPair], prefix_shar
         return CheckedScorer(pair_logps, None, "every prompt is computed twice (prefix_sharing is off)")
     try:
         found = _agreeing(model, pairs)
-    except CannotPackError as error:
-        found = CheckedScorer(pair_logps, None, f"every prompt is computed twice, on the plain path: {error}")
+    except torch.OutOfMemoryError:
+        raise
+    except (CannotPackError, TypeError, ValueError, RuntimeError) as error:
+        why = str(error).strip().partition("\n")[0] or type(error).__name__
+        found = CheckedScorer(pair_logps, None, f"every prompt is computed twice, on the plain path: {why}")
     if prefix_sharing == "on" and not found.packed:
         raise OptionError(f"prefix_sharing is 'on', but {found.notice}; leave it at 'auto'")
     return found

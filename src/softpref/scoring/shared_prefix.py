@@ -46,7 +46,9 @@ class PackedScorer:
         row = pack(groups, self.share_prompt)
         device = next(model.parameters()).device
         response_of = row.response_of.to(device)
-        logps = self._token_logps(model, row, device)
+        # a model refuses a row of no tokens; nothing is scored in it
+        nothing = next(model.parameters()).flatten()[:0]
+        logps = self._token_logps(model, row, device) if len(row.predictors) else nothing
         sums = logps.new_zeros(len(row.lengths)).index_add(0, response_of, logps)
         return sums, row.lengths.to(device, sums.dtype)
 
@@ -55,20 +57,21 @@ class PackedScorer:
         inner = causal_lm(model)
         head = inner.get_output_embeddings()
         if not self.chunked_head or type(head) is not nn.Linear:
-            logits: Tensor = _forward(model, row, device, predictors).logits[0]
+            logits: Tensor = forward_row(model, row, device, predictors).logits[0]
             logits = logits.float() if logits.dtype in (torch.bfloat16, torch.float16) else logits
             return logits.gather(1, targets[:, None]).squeeze(1) - logits.logsumexp(1)
         hidden: list[Tensor] = []
         hook = inner.get_decoder().register_forward_hook(lambda _module, _given, made: hidden.append(made[0]))
         try:
             # Through the model's own forward, which DDP and autocast wrap, but with no position for its head.
-            _forward(model, row, device, predictors[:0])
+            forward_row(model, row, device, predictors[:0])
         finally:
             hook.remove()
         return token_logps(hidden[0][0].index_select(0, predictors), head, targets, head_rule(inner.config))
 
 
-def _forward(model: nn.Module, row: PackedRow, device: torch.device, keep: Tensor) -> Any:
+def forward_row(model: nn.Module, row: PackedRow, device: torch.device, keep: Tensor) -> Any:
+    """The model's own forward over a packed row, with logits at the columns ``keep``."""
     with packed_attention(model):
         return model(
             input_ids=row.ids.to(device),

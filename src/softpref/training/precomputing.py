@@ -9,10 +9,11 @@ from typing import Any
 import torch
 from tqdm.auto import tqdm
 
+from softpref.data.files import cache_folder
 from softpref.data.tokenization import TokenizedPair
 from softpref.scoring.attention import causal_lm
 from softpref.scoring.reference import CachedReference, Reference, score_once
-from softpref.scoring.reference_cache import ReferenceCache, cache_folder, pair_key, reference_key
+from softpref.scoring.reference_cache import ReferenceCache, pair_key, reference_key
 from softpref.scoring.self_check import CheckedScorer
 from softpref.training.config import SoftPreferenceConfig
 
@@ -51,8 +52,12 @@ def precomputed(
     )
     reference.model.eval()
     try:
+        missing = cache.missing(own)
         with accelerator.autocast(), bar:
-            score_once(reference, checked.scorer, own, cache, args.token_budget(), bar.update)
+            bar.update(len(own) - len(missing))
+            score_once(
+                reference, checked.scorer, checked.micro_batches(missing, args.token_budget()), cache, bar.update
+            )
     finally:
         cache.close()
     keys = {pair_key(pair) for pair in own}

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -149,12 +149,42 @@ def train(
             f"stopped at step {trainer.state.global_step}; go on with: "
             f"softpref train --config {folder / RECIPE_FILE} --resume true"
         )
+    if trainer.checked is not None:
+        say(trainer.checked.notice)
     if trainer.step_zero_difference is not None:
         say(f"policy and reference differed by at most {trainer.step_zero_difference:.2g} nats at step 0")
     trainer.save_model()
     finished = {"steps": trainer.state.global_step, "seconds_of_last_leg": time.time() - started}
-    write_json(folder / RUN_FILE, {**record, "step_0_difference": trainer.step_zero_difference, "finished": finished})
+    write_json(
+        folder / RUN_FILE,
+        {**record, "step_0_difference": trainer.step_zero_difference, **_scoring(trainer), "finished": finished},
+    )
     return folder
+
+
+def score_reference(recipe: TrainRecipe) -> int:
+    """Score every pair of a recipe under its reference, into the cache; the number of pairs is returned.
+
+    What a run of this recipe, or of any other on the same tokens and reference, then finds there. Stopped, it goes on from
+    what is on disk. Raises InputError.
+    """
+    if recipe.precompute_ref_log_probs is False:
+        raise OptionError(
+            "precompute_ref_log_probs is False, so no run of this recipe would read what is computed here"
+        )
+    config = trainer_config(replace(recipe, precompute_ref_log_probs=True))
+    rows = read_training_rows(recipe.data, recipe.reading)
+    held_out = read_training_rows(recipe.eval_data, recipe.reading) if recipe.eval_data else None
+    trainer = _trainer(recipe, config, rows, held_out, [], None)
+    trainer.score_reference()
+    return len(trainer.train_dataset) + len(trainer.eval_dataset or ())
+
+
+def _scoring(trainer: SoftPreferenceTrainer) -> dict[str, Any]:
+    """Which way of scoring the run took, and by how much it differed from the plain one."""
+    if trainer.checked is None:
+        return {}
+    return {"scoring": {"packed": trainer.checked.packed, "difference": trainer.checked.difference}}
 
 
 def _trainer(

@@ -17,7 +17,7 @@ from transformers import Trainer, set_seed
 from transformers.trainer_utils import EvalLoopOutput
 
 from softpref.core.pair import PairLogps
-from softpref.data.batching import micro_batches, packed_tokens, padded_tokens
+from softpref.data.batching import micro_batches
 from softpref.data.files import write_json
 from softpref.data.formats import training_rows
 from softpref.data.pairs import Completion, PairSet, PreferencePair, orient
@@ -199,7 +199,7 @@ class SoftPreferenceTrainer(Trainer):
         """One batch in micro-batches of about ``max_tokens_per_batch`` tokens; gradients meet the other ranks' at its end."""
         total = torch.zeros((), device=self.args.device)
         scorer = self._scorer(model, inputs)
-        batches = micro_batches(inputs, self.args.token_budget(), packed_tokens if scorer.packed else padded_tokens)
+        batches = scorer.micro_batches(inputs, self.args.token_budget())
         # around the backward pass too, where gradient checkpointing computes attention again
         with packed_attention(model) if scorer.packed else nullcontext():
             for i, rows in enumerate(batches):
@@ -250,8 +250,11 @@ class SoftPreferenceTrainer(Trainer):
 
     # --- the reference ----------------------------------------------------------------------------------------------
 
-    def _score_reference_once(self, *datasets: TokenizedPairs | None) -> None:
-        """Every pair's reference log-probs, from the cache or into it; then the reference model is let go."""
+    def score_reference(self, *datasets: TokenizedPairs | None) -> None:
+        """Every pair's reference log-probs, from the cache or into it; then the reference model is let go.
+
+        ``train`` and ``evaluate`` call this first, where ``precompute_ref_log_probs`` says or decides so.
+        """
         if not self._precomputes or not isinstance(self.reference, Reference):
             return
         pairs = [pair for rows in (self.train_dataset, self.eval_dataset, *datasets) for pair in rows or ()]
@@ -278,7 +281,7 @@ class SoftPreferenceTrainer(Trainer):
             folder = self._checkpoint_folder(resume_from_checkpoint)
             self._check_resumable(folder)
             resume_from_checkpoint = str(folder)
-        self._score_reference_once()
+        self.score_reference()
         self._logged_at = time.perf_counter()
         return super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
 
@@ -337,7 +340,8 @@ class SoftPreferenceTrainer(Trainer):
         self.model.eval()
         with torch.no_grad(), self.compute_loss_context_manager():
             for padded in dataloader:
-                for batch in micro_batches(self._without_padding(padded), self.args.token_budget()):
+                batches = self._without_padding(padded)
+                for batch in self._scorer(self.model, batches).micro_batches(batches, self.args.token_budget()):
                     losses, pair, label, weight = self._losses(self.model, batch)
                     means.add({"loss": (losses, weight)})
                     means.add(pair_metrics(self.method, pair, label, _row_weights(batch, losses)))
@@ -351,7 +355,7 @@ class SoftPreferenceTrainer(Trainer):
         """As ``Trainer.evaluate``; the data may be anything that ``eval_dataset`` may be."""
         context = getattr(self.model.config, "max_position_embeddings", None)
         tokenized = self._tokenized(eval_dataset, "eval_dataset", self.processing_class, self.args, context)
-        self._score_reference_once(tokenized)
+        self.score_reference(tokenized)
         found: dict[str, float] = super().evaluate(eval_dataset=tokenized, **kwargs)
         return found
 
