@@ -67,11 +67,12 @@ def hostile(place):
 
 @pytest.fixture(scope="module")
 def labelled(place):
-    """A labelled set with two judges, both orders and a gold label."""
-    names = ("first", "second")
+    """A labelled set with two judges of hostile names, both orders, a gold label, script in a prompt and an endless response."""
+    names, script = (f"<script>{TAKE}</script>", "second\u202e"), HOSTILE.removesuffix("\ud83d")
     rows = [
         {
-            "prompt": f"make tea {i % 5}", "response_1": "boil the water " * (1 + i % 3), "response_2": f"wait {i}",
+            "prompt": script if i == 0 else f"make tea {i % 5}",
+            "response_1": LONG if i == 1 else "boil the water " * (1 + i % 3), "response_2": f"wait {i}",
             "soft_label": (i % 10) / 10, "label_source": {"method": "judge", "first_shown": 0.7, "second_shown": (i % 7) / 7},
             "judges": {name: [i % 3, 1 + i % (2 + k)] for k, name in enumerate(names)}, "gold": float(i % 2),
         }
