@@ -10,8 +10,10 @@ import asyncio
 import json
 import logging
 import random
+import signal
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -154,12 +156,13 @@ class ServerJudge:
 
     def _drive(self, loop: asyncio.AbstractEventLoop, questions: Iterator[Question]) -> Iterator[Answer]:
         self._stopping = False
+        self._listen(loop)
         client = self.endpoint.client()
         arrived: Arrived = asyncio.Queue()
         callers = [loop.create_task(self._call(client, questions, arrived)) for _ in range(self.settings.concurrency)]
         calling = loop.create_task(self._all_done(callers, arrived))
         try:
-            while (answer := self._next(loop, arrived)) is not None:
+            while (answer := _next(loop, arrived)) is not None:
                 yield answer
             loop.run_until_complete(calling)
         finally:
@@ -186,19 +189,17 @@ class ServerJudge:
         arrived.put_nowait(None)
         await asyncio.gather(*done, *under_way)
 
-    def _next(self, loop: asyncio.AbstractEventLoop, arrived: Arrived) -> Answer | None:
-        """The next answer, None at the end. Ctrl-C lets calls under way come back, for they are paid, and sends no more."""
-        if not arrived.empty():
-            return arrived.get_nowait()
-        getting = loop.create_task(arrived.get())
-        try:
-            return loop.run_until_complete(getting)
-        except KeyboardInterrupt:
-            if self._stopping:
-                raise
-            logger.warning("waiting for the calls under way; Ctrl-C again gives them up")
+    def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Ctrl-C sends no more and lets the calls under way come back, for they are paid; a second one ends at once."""
+
+        def stop() -> None:
             self._stopping = True
-            return loop.run_until_complete(getting)
+            loop.remove_signal_handler(signal.SIGINT)
+            logger.warning("waiting for the calls under way; Ctrl-C again gives them up")
+
+        # elsewhere than in the main thread, or on Windows, Ctrl-C ends at once
+        with suppress(NotImplementedError, RuntimeError, ValueError):
+            loop.add_signal_handler(signal.SIGINT, stop)
 
     def _spent(self) -> bool:
         s, cost = self.settings, self.usage.cost(self.settings)
@@ -266,6 +267,18 @@ class ServerJudge:
 
 def _asked(question: Question, prompt: JudgePrompt, api: str) -> str | list[Message]:
     return prompt.as_messages(question) if api == "chat" else prompt.as_text(question)
+
+
+def _next(loop: asyncio.AbstractEventLoop, arrived: Arrived) -> Answer | None:
+    """The next answer, None at the end. The loop runs only where none has arrived, so that few can wait."""
+    if not arrived.empty():
+        return arrived.get_nowait()
+    getting = loop.create_task(arrived.get())
+    try:
+        return loop.run_until_complete(getting)
+    except BaseException:
+        getting.cancel()
+        raise
 
 
 async def _close(client: AsyncOpenAI, tasks: Sequence[asyncio.Task[None]]) -> None:
