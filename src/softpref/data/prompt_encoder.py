@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -60,6 +61,7 @@ class PromptEncoder:
         if tokenizer.eos_token_id is None:
             raise InputError("the tokenizer has no eos token, so no response could end; set tokenizer.eos_token")
         self.tokenizer = tokenizer
+        self._ready: dict[tuple[str, bool], list[int]] = {}
         self._eos = int(tokenizer.eos_token_id)
         self.terminators = frozenset({self._eos, *self._turn_end()})
         # a response may well hold an unknown word
@@ -71,6 +73,18 @@ class PromptEncoder:
         # not "", of which the bos of a tokenizer that has one token for both would look like an appended eos
         self._appends_eos = self._tokenized("a", special=True)[-1:] == [self._eos]
         self._openings: dict[str, _Opening] = {}
+
+    def prepare(self, texts: Iterable[tuple[Text, Text | None]]) -> None:
+        """Tokenise many prompts and responses at once, on all cores; ``split`` then finds them. What fails, fails there."""
+        wanted: dict[bool, dict[str, None]] = {True: {}, False: {}}
+        for prompt, response in texts:
+            with suppress(InputError):
+                wanted[isinstance(prompt, str)][self._rendered(prompt, response)] = None
+        self._ready = {}
+        for special, found in wanted.items():
+            if found:
+                ids = self.tokenizer(list(found), add_special_tokens=special)["input_ids"]
+                self._ready.update({(text, special): list(one) for text, one in zip(found, ids, strict=True)})
 
     def prompt(self, prompt: Text) -> list[int]:
         """Ids of a prompt alone, as a model sees it before it answers. Never empty: a first token needs a context.
@@ -153,7 +167,8 @@ class PromptEncoder:
     # --- ids
 
     def _tokenized(self, text: str, special: bool) -> list[int]:
-        return list(self.tokenizer(text, add_special_tokens=special)["input_ids"])
+        ready = self._ready.get((text, special))
+        return list(self.tokenizer(text, add_special_tokens=special)["input_ids"]) if ready is None else ready
 
     def _ids(self, text: str, plain: bool) -> list[int]:
         """Without the eos that some tokenizers append to everything: a prompt must not end, and a response gets its own."""

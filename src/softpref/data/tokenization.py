@@ -7,11 +7,11 @@ terminator; one that was cut to fit has none.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from softpref.data.pairs import Completion, PreferencePair
+from softpref.data.pairs import Completion, PreferencePair, Text
 from softpref.data.prompt_encoder import BoundaryError, PromptEncoder, SideError
 from softpref.errors import DataError, Fault, InputError, OptionError, nearest
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 __all__ = ["PromptEncoder", "TokenCounts", "TokenOptions", "TokenizedPair", "TokenizedPairs", "tokenize_pairs"]
+
+# Pairs whose texts the tokenizer gets in one call.
+AT_ONCE = 1000
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,11 @@ def tokenize_pairs(
     except InputError as error:
         raise InputError(f"{name}: {error}") from None
     counts = TokenCounts()
-    found = [_row(pair, encoder, options, counts, with_rejected) for pair in pairs]
+    found = []
+    for first in range(0, len(pairs), AT_ONCE):
+        some = pairs[first : first + AT_ONCE]
+        encoder.prepare(_texts(some, with_rejected))
+        found += [_row(pair, encoder, options, counts, with_rejected) for pair in some]
     faults = [one for one in found if isinstance(one, Fault)]
     if faults:
         raise DataError(name, faults)
@@ -127,6 +134,17 @@ def tokenize_pairs(
     if not rows:
         raise InputError(f"{name}: no row is left to train on ({_why_none(counts, options)})")
     return TokenizedPairs(rows, counts)
+
+
+def _texts(pairs: Sequence[PreferencePair | Completion], with_rejected: bool) -> Iterator[tuple[Text, Text | None]]:
+    for pair in pairs:
+        yield pair.prompt, None
+        if isinstance(pair, Completion):
+            yield pair.prompt, pair.completion
+            continue
+        yield pair.prompt, pair.chosen
+        if with_rejected:
+            yield pair.prompt, pair.rejected
 
 
 def _why_none(counts: TokenCounts, options: TokenOptions) -> str:

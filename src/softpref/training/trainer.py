@@ -21,6 +21,7 @@ from softpref.data.batching import micro_batches
 from softpref.data.files import write_json
 from softpref.data.formats import training_rows
 from softpref.data.pairs import Completion, PairSet, PreferencePair, orient
+from softpref.data.token_cache import cached_tokens
 from softpref.data.tokenization import TokenizedPair, TokenizedPairs, tokenize_pairs
 from softpref.errors import InputError, OptionError, ReferenceMismatchError
 from softpref.scoring.attention import packed_attention
@@ -146,7 +147,11 @@ class SoftPreferenceTrainer(Trainer):
         rows = rows_of(dataset, name)
         self._check_labels(rows, name, args)
         options = args.token_options(context)
-        tokenized = tokenize_pairs(rows, tokenizer, options, name=name, with_rejected=self.method.base.needs_rejected)
+        sides = self.method.base.needs_rejected
+        tokenized = cached_tokens(
+            rows, tokenizer, options, sides,
+            lambda: tokenize_pairs(rows, tokenizer, options, name=name, with_rejected=sides),
+        )  # fmt: skip
         if not any(self._weight(row, args) for row in tokenized):
             raise InputError(
                 f"{name}: every pair has weight 0, so there is nothing to learn; under label_treatment 'hard' pairs with "
