@@ -43,6 +43,17 @@ def test_votes_that_the_label_was_made_of_are_found_unasked():
     assert read_opinions([pair(label_source={"votes": [0, 0, 0]})], [], "f").votes == ()
 
 
+def test_judges_that_the_label_was_made_of_are_found_unasked():
+    """As several judges together leave them; one that failed has no opinion."""
+    shares = {
+        "ann": {"p": 0.75, "weight": 1.0, "failures": []},
+        "bob": {"p": None, "weight": 0.0, "failures": ["timeout"]},
+    }
+    rows = [pair(1, label_source={"judges": shares}), pair(2, meta={"gold": 1})]
+    assert read_opinions(rows, [], "f").by_name == {"ann": [0.75, None]}
+    assert read_opinions(rows, ["gold"], "f").by_name == {"ann": [0.75, None], "gold": [None, 1.0]}
+
+
 @pytest.mark.parametrize("value", [2, -0.1, "yes", [1], [0, 0], [1, -1], [1, 2, 3, 4], True, [True, 1]])
 def test_what_is_no_opinion_is_named_by_row(value):
     with pytest.raises(

@@ -14,6 +14,8 @@ from typing import Any
 from softpref.data.pairs import PreferencePair
 from softpref.errors import DataError, Fault, OptionError
 
+# Where softpref label records what each of several judges said.
+OWN_JUDGES = "label_source.judges"
 MEND = "give P(first side preferred), counts [first, second] or [first, neither, second], or a mapping of those by name"
 
 
@@ -28,7 +30,7 @@ class Opinions:
 def read_opinions(pairs: Sequence[PreferencePair], paths: Sequence[str], name: str) -> Opinions:
     """From columns or paths below ``meta`` and ``label_source``; pairs have their sides as the file has them.
 
-    Votes that labels were made of are found without being named.
+    Votes and judges that labels were made of are found without being named.
 
     Raises:
         DataError: every value that is no opinion, by row and path.
@@ -37,7 +39,8 @@ def read_opinions(pairs: Sequence[PreferencePair], paths: Sequence[str], name: s
     faults: list[Fault] = []
     by_name: dict[str, list[float | None]] = {}
     votes: list[tuple[float, float, float] | None] = [_own_votes(pair) for pair in pairs]
-    for path in paths:
+    made_of = [OWN_JUDGES] if any(at(pair, OWN_JUDGES) for pair in pairs) else []
+    for path in dict.fromkeys([*made_of, *paths]):
         values = [at(pair, path) for pair in pairs]
         if all(value is None for value in values):
             raise OptionError(f"{name}: no row holds {path}; name a column, or a path such as meta.annotators")
@@ -45,7 +48,7 @@ def read_opinions(pairs: Sequence[PreferencePair], paths: Sequence[str], name: s
             named = value if isinstance(value, Mapping) else {path.rpartition(".")[2]: value}
             for who, one in named.items():
                 opinion, counts = _opinion(one)
-                if opinion is None and one is not None:
+                if opinion is None and not _is_silent(one):
                     faults.append(Fault(pair.row, path, f"{one!r} is no opinion", MEND))
                 if counts is not None and not isinstance(value, Mapping):
                     votes[place] = counts
@@ -82,6 +85,11 @@ def _opinion(value: Any) -> tuple[float | None, tuple[float, float, float] | Non
     if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1:
         return float(value), None
     return None, None
+
+
+def _is_silent(value: Any) -> bool:
+    """Nobody there, or a judge that failed on this pair."""
+    return value is None or (isinstance(value, Mapping) and "p" in value and value["p"] is None)
 
 
 def _is_count(value: Any) -> bool:
