@@ -178,6 +178,24 @@ def test_a_labelled_data_set_shows_its_judge(tmp_path):
         assert said.get("accuracy against gold") == ("0.750" if gold else None)
 
 
+def test_several_judges_are_shown_apart(tmp_path):
+    """As labelling by several judges together leaves it: each alone, and those who disagree most first."""
+    one = {"judge": "j", "asked": 10, "labelled": 9, "coverage": 0.9, "position_bias": 0.25, "order_disagreement": 0.5}
+    pairs = [
+        {"judges": ["ann", "bob"], "comparisons": 9, "accuracy": 0.75, "kappa": 0.5},
+        {"judges": ["ann", "eve"], "comparisons": 8, "accuracy": 0.5, "kappa": None},
+    ]
+    labelling = {**one, "each": {"ann": {**one, "position_bias": None}}, "between": {"pairs": pairs, "alpha": 0.25}}
+    run = {**RUN, "data": {**RUN["data"], "labelling": labelling}}
+    page = page_of(write_run(tmp_path / "run", run), tmp_path=tmp_path)
+    assert page.row("orders disagree", "ann") == {
+        "judge": "ann", "coverage": "90.0%", "position bias": "–", "orders disagree": "50.0%",
+    }  # fmt: skip
+    [between] = [rows for rows in page.tables if "Cohen's κ" in rows[0]]
+    assert between[1:] == [["ann", "eve", "50.0%", "–", "8"], ["ann", "bob", "75.0%", "+0.500", "9"]]
+    assert "Krippendorff's α of all: 0.250." in "".join(page.text)
+
+
 def test_runs_of_one_name_are_two_runs(tmp_path):
     """seed_1/gdpo and seed_2/gdpo: neither may hide the other, in a table or in a figure."""
     folders = [

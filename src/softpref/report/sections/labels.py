@@ -17,6 +17,14 @@ HISTOGRAM_COLUMNS = (
     Column("high", "to", "number2"),
     Column("pairs", "pairs", "count"),
 )
+EACH = (
+    Column("who", "judge"), Column("coverage", "coverage", "percent"), Column("position_bias", "position bias", "signed"),
+    Column("order_disagreement", "orders disagree", "percent"),
+)  # fmt: skip
+BETWEEN = (
+    Column("one", "one"), Column("other", "other"), Column("accuracy", "equal verdicts", "percent"),
+    Column("kappa", "Cohen's κ", "signed"), Column("comparisons", "pairs", "count"),
+)  # fmt: skip
 HOW = {"given": "given in the file", "votes": "people's votes", "rewards": "scores of a reward model"}
 
 
@@ -37,7 +45,21 @@ def _data_set(data: Mapping[str, Any], several: bool) -> list[Block]:
     figure = label_histogram(
         data["labels"]["histogram"], name, slug("labels", data["fingerprint"][:6] if several else "")
     )
-    return [figure, Facts(_facts(data), name)]
+    return [figure, Facts(_facts(data), name), *_judges(data.get("labelling") or {}, name)]
+
+
+def _judges(labelling: Mapping[str, Any], name: str) -> list[Block]:
+    """Where several judges made the labels: each alone, and every two beside each other."""
+    blocks: list[Block] = []
+    if each := labelling.get("each"):
+        rows = [{"who": who, **one} for who, one in each.items()]
+        blocks.append(Table(slug("judges", name), f"Each judge of {name}", EACH, rows))
+    if between := labelling.get("between"):
+        rows = [{"one": two["judges"][0], "other": two["judges"][1], **two} for two in between["pairs"]]
+        rows.sort(key=lambda row: row["accuracy"])
+        alpha = f"Krippendorff's α of all: {number(between.get('alpha'))}."
+        blocks.append(Table(slug("agreement", name), "Who disagrees most", BETWEEN, rows, alpha))
+    return blocks
 
 
 def label_histogram(counts: list[int], of: str, name: str) -> Figure:
