@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
@@ -10,7 +11,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from softpref.scoring.attention import NAME, CannotPackError, attention_by_spans, causal_lm, packed_attention, visible
+from softpref.scoring.attention import (
+    NAME,
+    CannotPackError,
+    _flash,
+    attention_by_spans,
+    causal_lm,
+    packed_attention,
+    visible,
+)
 from softpref.scoring.packing import Group, Span, pack
 
 HEADS, SIZE = 4, 3
@@ -94,6 +103,59 @@ def test_a_window_that_the_layer_does_not_hand_on_is_read_from_its_configuration
     spans = (Span(0, 6, 0, 0),)
     ours, _ = attention_by_spans(layer(layer_types=[kind], sliding_window=2), *given_, None, softpref_spans=spans)
     torch.testing.assert_close(ours, dense(*given_, spans, window))
+
+
+def varlen_by_the_book(query, key, value, ends_q, ends_k, longest_q, longest_k, *, scale, window_size, enable_gqa):
+    """What PyTorch says of ``varlen_attn``, on any device: segment by segment, its mask aligned at the end."""
+    (left, right), found = window_size, []
+    assert right == 0, "causal"
+    assert enable_gqa == (query.shape[1] != key.shape[1])
+    for (q_low, q_high), (k_low, k_high) in zip(pairwise(ends_q.tolist()), pairwise(ends_k.tolist()), strict=True):
+        q, k, v = query[q_low:q_high], key[k_low:k_high], value[k_low:k_high]
+        assert len(q) <= longest_q
+        assert len(k) <= longest_k
+        k, v = (one.repeat_interleave(q.shape[1] // one.shape[1], 1) for one in (k, v))
+        behind = torch.arange(len(q))[:, None] + len(k) - len(q) - torch.arange(len(k))
+        seen = (behind >= 0) & ((behind <= left) if left >= 0 else True)
+        scores = torch.einsum("ihd,jhd->hij", q, k) * (scale or 1 / math.sqrt(q.shape[-1]))
+        found.append(torch.einsum("hij,jhd->ihd", scores.masked_fill(~seen, -math.inf).softmax(-1), v))
+    return torch.cat(found)
+
+
+@settings(deadline=None, max_examples=40)
+@given(rows.filter(lambda row: row.spans), st.sampled_from([1, 2, 4]), st.sampled_from([None, 1, 2, 3, 5]),
+       st.sampled_from([None, 0.8]))  # fmt: skip
+def test_flash_attention_is_asked_for_the_dense_form(row, key_heads, window, scaling):
+    """On a GPU all spans are one call of ``varlen_attn``; here one that does what its documentation says stands in."""
+    given_ = random_qkv(row.ids.shape[1], key_heads)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("torch.nn.attention.varlen.varlen_attn", varlen_by_the_book)
+        ours = _flash(*given_, row.spans, window, scaling)
+    naive = dense(*given_, row.spans, window, None, scaling)
+    torch.testing.assert_close(ours, naive, rtol=0, atol=1e-12)
+    slopes, expected = (torch.autograd.grad(found.square().sum(), given_) for found in (ours, naive))
+    torch.testing.assert_close(slopes, expected, rtol=0, atol=1e-10)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("window", [None, 3])
+@pytest.mark.parametrize("softcap", [None, 3.0])
+@pytest.mark.parametrize("key_heads", [1, 4])
+def test_on_a_device_in_bf16(window, softcap, key_heads):
+    """Flash attention (and, with a cap, the plain one) within the rounding of bf16, forward and backward."""
+    spans = pack([Group([1] * 70, [[1] * 30, [1] * 41]), Group([1] * 5, [[1], [1] * 9])]).spans
+    generator = torch.Generator().manual_seed(0)
+    shapes = [(1, heads, spans[-1].end, 64) for heads in (HEADS, key_heads, key_heads)]
+    exact = [torch.randn(shape, generator=generator).bfloat16().double().requires_grad_() for shape in shapes]
+    given_ = [one.detach().to("cuda", torch.bfloat16).requires_grad_() for one in exact]
+    ours, _ = attention_by_spans(layer(), *given_, None, 0.125, softcap, sliding_window=window, softpref_spans=spans)
+    naive = dense(*exact, spans, window, softcap, 0.125)
+    torch.testing.assert_close(ours.cpu().double(), naive, rtol=0, atol=0.03)
+    for slope, right in zip(
+        torch.autograd.grad(ours.float().sum(), given_), torch.autograd.grad(naive.sum(), exact), strict=True
+    ):
+        torch.testing.assert_close(slope.cpu().double(), right, rtol=0, atol=0.03 * float(right.abs().max() + 1))
 
 
 def test_what_is_not_understood_is_refused():

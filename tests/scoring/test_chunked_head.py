@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import weakref
 
 import pytest
 import torch
@@ -83,19 +84,39 @@ def test_two_words_by_hand():
     assert capped[1].item() == pytest.approx(-math.log(1 + math.exp(-0.8)))
 
 
-def test_the_whole_logits_never_exist_at_once(logits_are, monkeypatch):
-    """1,300 words in pieces of 512, 512 and 276; six products where they are made again."""
-    widths, product = [], chunked_head._product
+@pytest.fixture
+def products(monkeypatch):
+    """Widths of the pieces of logits, and how many older ones are still held when one is made."""
+    product, held, made = chunked_head._product, [], []
 
     def noted(*arguments):
-        made = product(*arguments)
-        widths.append(made.shape[1])
-        return made
+        found = product(*arguments)
+        made.append((found.shape[1], sum(one() is not None for one in held)))
+        held.append(weakref.ref(found))
+        return found
 
     monkeypatch.setattr(chunked_head, "_product", noted)
+    return made
+
+
+def test_the_whole_logits_never_exist_at_once(logits_are, products):
+    """1,300 words in pieces of 512, 512 and 276: kept, or made again with no more than the one before still there."""
     hidden, head, targets = make(3, 4, 1300, bias=False)
     slopes(token_logps(hidden, head, targets), hidden, head)
-    assert widths == [512, 512, 276] * (1 if logits_are == "kept" else 2)
+    if logits_are == "kept":
+        assert products == [(512, 0), (512, 1), (276, 2)]
+    else:
+        assert [width for width, _ in products] == [512, 512, 276] * 2
+        assert max(others for _, others in products) == 1
+
+
+def test_without_gradients_nothing_is_kept(products, monkeypatch):
+    """Evaluation and the reference: the weights would have gradients, but nobody asks for them."""
+    monkeypatch.setattr(chunked_head, "PIECE", {"cpu": 1})
+    hidden, head, targets = make(3, 4, 2000, bias=False)
+    with torch.no_grad():
+        token_logps(hidden, head, targets)
+    assert products == [(512, 0), (512, 1), (512, 1), (464, 1)]
 
 
 @pytest.mark.parametrize("trained", ["hidden", "head"])
