@@ -14,6 +14,7 @@ from paper_table import many
 
 from softpref.core.statistics import (
     cluster_bootstrap,
+    codes_of,
     holm,
     seed_and_cluster_bootstrap,
     sign_flip_test,
@@ -231,3 +232,8 @@ def test_an_undefined_draw_is_left_out():
     )
     assert math.isfinite(found.low)
     assert math.isfinite(found.high)
+
+
+@given(st.lists(st.text(max_size=3), max_size=8))
+def test_names_become_the_codes_of_numpy(names):
+    assert codes_of(names).tolist() == np.unique(np.array(names, dtype=object), return_inverse=True)[1].tolist()

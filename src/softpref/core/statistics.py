@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -72,6 +72,13 @@ def cluster_bootstrap(
         draws.append(float(statistic(*(a[chosen] for a in arrays))))
     low, high = _percentiles(draws, level)
     return Estimate(value, low, high, len(codes), len(sizes))
+
+
+def codes_of(names: Iterable[str]) -> NDArray[np.intp]:
+    """A number per name, (N,), in the names' order: as an array of text, every prompt would take the longest one's room."""
+    names = list(names)
+    code = {name: i for i, name in enumerate(sorted(set(names)))}
+    return np.array([code[name] for name in names], dtype=np.intp)
 
 
 def seed_and_cluster_bootstrap(

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from softpref.core.calibration import bin_of
-from softpref.core.statistics import Estimate, cluster_bootstrap, tie_aware_accuracy
+from softpref.core.statistics import Estimate, cluster_bootstrap, codes_of, tie_aware_accuracy
 from softpref.data.files import write_json
 from softpref.data.formats import read_pairs
 from softpref.data.pairs import PairSet, PreferencePair, text_of
@@ -125,7 +125,7 @@ def classification_figures(margins: Floats, pairs: Sequence[PreferencePair], bet
     Without a beta nothing says how sure a margin is, and the figures that would need it are None.
     """
     p = np.array([pair.soft_label for pair in pairs], dtype=np.float64)
-    clusters = np.array([text_of(pair.prompt) for pair in pairs])
+    clusters = codes_of(text_of(pair.prompt) for pair in pairs)
     words = np.array([_words(pair.chosen) - _words(pair.rejected) for pair in pairs], dtype=np.float64)
     once = partial(cluster_bootstrap, clusters=clusters)
     both = _Twice(clusters)

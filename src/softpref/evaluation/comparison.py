@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from softpref.core.statistics import codes_of
 from softpref.data.formats import write_rows
 from softpref.data.pairs import Text, text_of
 from softpref.errors import OptionError
@@ -137,7 +138,7 @@ def _length_figures(judged: Judged) -> dict[str, Any]:
     comparisons = [judged.comparisons[i] for i in places]
     difference = np.array([_words(c.response_1) - _words(c.response_2) for c in comparisons], dtype=np.float64)
     p = np.array([judged.judgements[i].p for i in places], dtype=np.float64)
-    clusters = np.array([text_of(c.prompt) for c in comparisons])
+    clusters = codes_of(text_of(c.prompt) for c in comparisons)
     seeds = None if judged.seeds is None else np.array([judged.seeds[i] for i in places])
     unequal = difference != 0
     if not unequal.any():

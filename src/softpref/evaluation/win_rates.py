@@ -13,6 +13,7 @@ from softpref.core.statistics import (
     Estimate,
     PairedTest,
     cluster_bootstrap,
+    codes_of,
     seed_and_cluster_bootstrap,
     sign_flip_test,
     signed_rank_test,
@@ -79,10 +80,10 @@ def judged_places(judgements: Sequence[Judgement]) -> list[int]:
 
 def resampling(prompts: Iterable[Any], seeds: Iterable[Any] | None = None) -> Callable[..., Estimate]:
     """The bootstrap of rows that have these prompts and, where several runs were made, these seeds."""
-    clusters = np.array([str(prompt) for prompt in prompts])
+    clusters = codes_of(map(str, prompts))
     if seeds is None:
         return partial(cluster_bootstrap, clusters=clusters)
-    return partial(seed_and_cluster_bootstrap, seeds=np.array([str(one) for one in seeds]), clusters=clusters)
+    return partial(seed_and_cluster_bootstrap, seeds=codes_of(map(str, seeds)), clusters=clusters)
 
 
 def paired_tests(judgements: Sequence[Judgement], prompts: Sequence[Any]) -> dict[str, PairedTest]:
@@ -93,6 +94,6 @@ def paired_tests(judgements: Sequence[Judgement], prompts: Sequence[Any]) -> dic
     """
     judged = judged_places(judgements)
     p = np.array([judgements[i].p for i in judged], dtype=np.float64)
-    _, codes = np.unique([str(prompts[i]) for i in judged], return_inverse=True)
+    codes = codes_of(str(prompts[i]) for i in judged)
     differences = np.bincount(codes, weights=p - 0.5) / np.bincount(codes)
     return {"wilcoxon": signed_rank_test(differences), "permutation": sign_flip_test(differences)}
