@@ -200,7 +200,8 @@ def growth(options: argparse.Namespace) -> None:
         found = race(model, case, ["plain", "ours"], options.rounds, 1)
         plain, ours = found["plain"], found["ours"]
         print(f"| {name} | {statistics.median(plain.seconds):.2f} s | {statistics.median(ours.seconds):.2f} s | "
-              f"{faster(plain, ours).split(' |')[0]} | {plain.memory:,.0f} MiB | {ours.memory:,.0f} MiB |", flush=True)  # fmt: skip
+              f"{faster(plain, ours).split(' |')[0]} | {plain.memory:,.0f} MiB | {ours.memory:,.0f} MiB |",
+              flush=True)  # fmt: skip
 
 
 # ------------------------------------------------------------------------------------------------------ a contender

@@ -37,11 +37,17 @@ WORDS = [
 
 
 @pytest.fixture(scope="session", autouse=True)
-def caches(tmp_path_factory):
-    """No test finds or leaves anything in the user's caches."""
+def cache_of_the_session(tmp_path_factory):
+    """No fixture finds or leaves anything in the user's caches."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SOFTPREF_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(autouse=True)
+def cache_of_the_test(tmp_path_factory, monkeypatch):
+    """No test finds what another one left."""
+    monkeypatch.setenv("SOFTPREF_CACHE", str(tmp_path_factory.mktemp("cache")))
 
 
 @pytest.fixture(scope="session")

@@ -50,7 +50,18 @@ def test_help_names_every_command(capsys, arguments):
 
 
 def test_the_commands_stand_in_the_order_of_the_work():
-    work = ["label", "train", "evaluate", "head-to-head", "classify", "over-optimisation", "inspect", "calibrate", "shape"]
+    work = [
+        "label",
+        "reference",
+        "train",
+        "evaluate",
+        "head-to-head",
+        "classify",
+        "over-optimisation",
+        "inspect",
+        "calibrate",
+        "shape",
+    ]
     assert list(COMMANDS) == [*work, "advise", "report", "card", "real", "bandit", "demo"]
 
 

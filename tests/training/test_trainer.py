@@ -11,6 +11,7 @@ import torch
 from softpref.core import PairLogps, preference_loss
 from softpref.data.pairs import Completion, PreferencePair
 from softpref.errors import InputError, NonFiniteError, OptionError, ReferenceMismatchError
+from softpref.scoring.models import load_model
 from softpref.scoring.plain import pair_logps
 
 
@@ -224,7 +225,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_rows(make_trainer
 
 def test_the_gate_stops_a_policy_that_is_not_its_reference(make_trainer, tiny_llama):
     """The same weights, but one of them computes something else: a hook that is left on."""
-    trainer = make_trainer()
+    trainer = make_trainer(precompute_ref_log_probs=False)
     handle = trainer.model.model.embed_tokens.register_forward_hook(lambda _m, _i, out: out * 1.5)
     with pytest.raises(ReferenceMismatchError, match=r"differ by .* nats at step 0"):
         trainer.train()
@@ -299,3 +300,30 @@ def test_a_trained_adapter_is_refused_as_a_start(make_trainer, tiny_llama):
 def test_the_policy_cannot_be_its_own_reference(make_trainer, tiny_llama):
     with pytest.raises(OptionError, match="ref_model is the policy itself"):
         make_trainer(model=tiny_llama, ref_model=tiny_llama)
+
+
+def test_a_reference_that_is_known_is_never_loaded(make_trainer, tiny_llama, tmp_path, monkeypatch):
+    """Its folder tells who it is; other weights in the same folder are another reference."""
+    import softpref.training.references as module
+
+    loaded = []
+
+    def load(name, dtype):
+        loaded.append(name)
+        return load_model(name, dtype)
+
+    monkeypatch.setattr(module, "load_model", load)
+    folder, settings = tmp_path / "reference", {"reference_cache": str(tmp_path / "cache")}
+    tiny_llama.save_pretrained(folder)
+    margins = []
+    for _ in range(2):
+        trainer = make_trainer(model=perturbed(tiny_llama), ref_model=str(folder), **settings)
+        trainer.train()
+        margins.append(trainer.state.log_history[0]["margin"])
+    assert loaded == [str(folder)]
+    assert margins[0] == margins[1] != 0
+    perturbed(tiny_llama).save_pretrained(folder)
+    trainer = make_trainer(model=perturbed(tiny_llama), ref_model=str(folder), **settings)
+    trainer.train()
+    assert loaded == [str(folder)] * 2
+    assert trainer.state.log_history[0]["margin"] == pytest.approx(0, abs=1e-4)

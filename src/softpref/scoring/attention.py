@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
+from functools import lru_cache, partial
+from itertools import accumulate, chain
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 NAME = "softpref"
 
 # What a layer may be told beside the tensors without its attention being another than causal, windowed or soft-capped.
+HALF = (torch.bfloat16, torch.float16)
+FLASH_HEAD_SIZE = 256
 HARMLESS = {"position_ids", "cache_position", "softpref_spans"}
 
 
@@ -85,12 +88,43 @@ def attention_by_spans(
     if strange or dropout:
         raise CannotPackError(f"its attention takes {', '.join(strange) or 'dropout'}, which is unknown here")
     window = sliding_window if sliding_window is not None else _window_of(module)
+    if softcap is None and query.is_cuda and query.dtype in HALF and query.shape[-1] <= FLASH_HEAD_SIZE:
+        return _flash(query, key, value, tuple(softpref_spans), window, scaling), None
     if key.shape[1] != query.shape[1]:
         repeats = query.shape[1] // key.shape[1]
         key, value = key.repeat_interleave(repeats, 1), value.repeat_interleave(repeats, 1)
     attend = _attend if softcap is None else partial(_attend_capped, softcap=softcap)
     found = [attend(q, k, v, span, window, scaling) for span, (q, k, v) in _by_span(query, key, value, softpref_spans)]
     return torch.cat(found, 2).transpose(1, 2).contiguous(), None
+
+
+def _flash(
+    query: Tensor, key: Tensor, value: Tensor, spans: tuple[Span, ...], window: int | None, scaling: float | None
+) -> Tensor:
+    """All spans in one call of FlashAttention: every span's queries against the keys of its prefix and itself.
+
+    Its causal mask is aligned at the end, so that a span's last token sees everything.
+    """
+    from torch.nn.attention.varlen import varlen_attn
+
+    seen, ends_q, ends_k, longest_q, longest_k = _lengths(spans, query.device)
+    q, k, v = (one[0].transpose(0, 1) for one in (query, key, value))
+    sight = (-1 if window is None else window - 1, 0)
+    found = varlen_attn(
+        q.contiguous(), k[seen], v[seen], ends_q, ends_k, longest_q, longest_k, scale=scaling, window_size=sight,
+        enable_gqa=q.shape[1] != k.shape[1],
+    )  # fmt: skip
+    return found.unsqueeze(0)  # type: ignore[union-attr]
+
+
+@lru_cache(maxsize=4)
+def _lengths(spans: tuple[Span, ...], device: torch.device) -> tuple[Tensor, Tensor, Tensor, int, int]:
+    """Which columns each span sees, one after another; where every span's queries and keys end; and the longest of both."""
+    seen = [[*range(span.prefix_start, span.prefix_end), *range(span.start, span.end)] for span in spans]
+    queries, keys = [span.end - span.start for span in spans], [len(columns) for columns in seen]
+    columns = torch.tensor(list(chain.from_iterable(seen)), device=device)
+    ends = [torch.tensor([0, *accumulate(sizes)], dtype=torch.int32, device=device) for sizes in (queries, keys)]
+    return columns, ends[0], ends[1], max(queries), max(keys)
 
 
 def _by_span(

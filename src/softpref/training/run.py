@@ -201,7 +201,7 @@ def _trainer(
         train_dataset=rows,
         eval_dataset=held_out,
         processing_class=load_tokenizer(recipe.tokenizer or recipe.model),
-        ref_model=load_model(recipe.ref_model, recipe.dtype) if recipe.ref_model else None,
+        ref_model=recipe.ref_model,
         peft_config=_peft_config(recipe.peft),
         callbacks=callbacks,
     )

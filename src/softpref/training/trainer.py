@@ -27,20 +27,16 @@ from softpref.errors import InputError, OptionError, ReferenceMismatchError
 from softpref.scoring.attention import packed_attention
 from softpref.scoring.models import load_model
 from softpref.scoring.reference import (
-    CachedReference,
     Reference,
     disable_dropout,
-    frozen,
-    frozen_copy,
     model_identity,
-    without_adapter,
 )
 from softpref.scoring.scores import PairScores
 from softpref.scoring.self_check import CheckedScorer, checked_scorer
 from softpref.training.config import SoftPreferenceConfig
 from softpref.training.finite_guard import FiniteGuard
 from softpref.training.metrics import RunningMeans, pair_metrics, prefixed
-from softpref.training.precomputing import precomputed, precomputes
+from softpref.training.references import make_reference, precomputed, precomputes, remember_reference
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -63,7 +59,8 @@ class SoftPreferenceTrainer(Trainer):
         train_dataset, eval_dataset: a ``PairSet`` from ``read_pairs``, pairs, completions, or rows (a ``datasets.Dataset``
             or dicts) with the columns that ``softpref.data.validation`` lists. Rows are oriented to p ≥ ½.
         processing_class: the tokenizer; required.
-        ref_model: the reference; None means a frozen copy of the policy as it is now (with PEFT: its base).
+        ref_model: the reference, or its name or folder, from which it is only loaded where its scores are not known yet;
+            None means a frozen copy of the policy as it is now (with PEFT: its base).
         peft_config: wraps the policy in an adapter before training.
 
     Raises:
@@ -81,7 +78,7 @@ class SoftPreferenceTrainer(Trainer):
         train_dataset: Any = None,
         eval_dataset: Any = None,
         processing_class: PreTrainedTokenizerBase | None = None,
-        ref_model: PreTrainedModel | None = None,
+        ref_model: PreTrainedModel | str | None = None,
         peft_config: Any = None,
         **kwargs: Any,
     ) -> None:
@@ -90,19 +87,22 @@ class SoftPreferenceTrainer(Trainer):
         self.method = args.method()
         model = load_model(model, "float32") if isinstance(model, str) else model
         if self.method.base.needs_reference:
-            _refuse_trained_adapter(model, ref_model)
+            _refuse_trained_adapter(model, given=ref_model is not None)
         self.policy_identity = model_identity(model)
         model = _with_adapter(model, peft_config, args.seed)
         disable_dropout(model)
         context = getattr(model.config, "max_position_embeddings", None)
         train_rows = self._tokenized(train_dataset, "train_dataset", processing_class, args, context)
         self._precomputes = precomputes(args, train_rows)
-        self.reference: Reference | CachedReference | None = self._make_reference(model, ref_model)
+        eval_rows = self._tokenized(eval_dataset, "eval_dataset", processing_class, args, context)
+        self._reference_folder = ref_model if isinstance(ref_model, str) else None
+        pairs = [*(train_rows or ()), *(eval_rows or ())]
+        self.reference = make_reference(model, ref_model, args, pairs, self.policy_identity, self._precomputes)
         super().__init__(
             model=model,
             args=args,
             train_dataset=train_rows,
-            eval_dataset=self._tokenized(eval_dataset, "eval_dataset", processing_class, args, context),
+            eval_dataset=eval_rows,
             processing_class=processing_class,
             data_collator=list,
             **kwargs,
@@ -115,21 +115,6 @@ class SoftPreferenceTrainer(Trainer):
         self._logged_at = time.perf_counter()
         self._gate_open = True
         self.step_zero_difference: float | None = None
-
-    def _make_reference(self, model: nn.Module, ref_model: nn.Module | None) -> Reference | None:
-        if not self.method.base.needs_reference:
-            if ref_model is not None:
-                raise OptionError(f"{self.method.name} needs no reference: leave ref_model out")
-            return None
-        if ref_model is not None:
-            if ref_model is model:
-                raise OptionError("ref_model is the policy itself, which training would change: leave it out")
-            disable_dropout(ref_model)
-            return frozen(ref_model)
-        if hasattr(model, "peft_config"):
-            return without_adapter(model)
-        # Scored before the first update, the policy is its own reference, and no copy is made.
-        return Reference(model, self.policy_identity) if self._precomputes else frozen_copy(model, self.policy_identity)
 
     # --- data -------------------------------------------------------------------------------------------------------
 
@@ -264,7 +249,10 @@ class SoftPreferenceTrainer(Trainer):
             return
         pairs = [pair for rows in (self.train_dataset, self.eval_dataset, *datasets) for pair in rows or ()]
         scorer = self._scorer(self.model, pairs)
-        self.reference = precomputed(self.reference, scorer, pairs, self.args, self.accelerator)
+        live = self.reference
+        self.reference = precomputed(live, scorer, pairs, self.args, self.accelerator)
+        if self._reference_folder is not None and self.is_world_process_zero():
+            remember_reference(self._reference_folder, self.args, live)
 
     def _step_zero_gate(self, policy: PairScores, reference: PairScores) -> None:
         self._gate_open = False
@@ -277,6 +265,7 @@ class SoftPreferenceTrainer(Trainer):
             raise ReferenceMismatchError(
                 f"policy and reference have the same weights but differ by {self.step_zero_difference:.3g} nats at step 0 "
                 f"(tolerance {self.args.reference_tolerance}): something random or stateful is left on in the model"
+                + (", or was when the reference was scored: give another reference_cache" if self._precomputes else "")
             )
 
     def train(self, resume_from_checkpoint: str | bool | None = None, **kwargs: Any) -> Any:
@@ -405,9 +394,9 @@ def _with_adapter(model: Any, peft_config: Any, seed: int) -> Any:
         raise OptionError(f"peft: {error}") from error
 
 
-def _refuse_trained_adapter(model: nn.Module, ref_model: nn.Module | None) -> None:
+def _refuse_trained_adapter(model: nn.Module, given: bool) -> None:
     """A policy whose adapter is trained already has a base that is *not* its start: the wrong reference."""
-    if not hasattr(model, "peft_config") or ref_model is not None:
+    if not hasattr(model, "peft_config") or given:
         return
     if any(".lora_B." in name and bool(value.any()) for name, value in model.named_parameters()):
         raise ReferenceMismatchError(

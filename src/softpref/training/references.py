@@ -1,0 +1,174 @@
+"""Which reference a run has, and its log-probs before training: scored once, over all ranks, and kept on disk."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from tqdm.auto import tqdm
+
+from softpref.data.files import cache_folder, write_json
+from softpref.data.tokenization import TokenizedPair
+from softpref.errors import OptionError
+from softpref.run_folder import read_json
+from softpref.scoring.attention import causal_lm
+from softpref.scoring.models import load_model
+from softpref.scoring.reference import (
+    CachedReference,
+    Reference,
+    disable_dropout,
+    frozen,
+    frozen_copy,
+    score_once,
+    without_adapter,
+)
+from softpref.scoring.reference_cache import ReferenceCache, pair_key, reference_key
+from softpref.scoring.self_check import CheckedScorer
+from softpref.training.config import SoftPreferenceConfig
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def precomputes(args: SoftPreferenceConfig, rows: Sequence[TokenizedPair] | None) -> bool:
+    """Whether the reference is scored before training: as asked for, or else where the run sees every pair."""
+    if args.precompute_ref_log_probs is not None or not args.method().base.needs_reference:
+        return bool(args.precompute_ref_log_probs)
+    if rows is None or args.fsdp or args.deepspeed:
+        return False
+    update = args.per_device_train_batch_size * args.gradient_accumulation_steps * args.world_size
+    return bool(args.max_steps * update >= len(rows) if args.max_steps > 0 else args.num_train_epochs >= 1)
+
+
+def open_cache(reference: Reference, args: SoftPreferenceConfig) -> ReferenceCache:
+    """The cache of this reference's scores in the precision that these arguments train in."""
+    return ReferenceCache(_folder(args), _key(reference, args))
+
+
+def _folder(args: SoftPreferenceConfig) -> Path:
+    return Path(args.reference_cache or cache_folder() / "reference")
+
+
+def _key(reference: Reference, args: SoftPreferenceConfig) -> str:
+    config = causal_lm(reference.model).config.to_diff_dict()
+    precision = _precision(args, next(reference.model.parameters()).dtype)
+    return reference_key(reference.identity, config, precision)
+
+
+def _precision(args: SoftPreferenceConfig, dtype: torch.dtype) -> str:
+    return "bf16" if args.bf16 else "fp16" if args.fp16 else str(dtype)
+
+
+def make_reference(
+    model: nn.Module,
+    ref_model: nn.Module | str | None,
+    args: SoftPreferenceConfig,
+    pairs: Sequence[TokenizedPair],
+    identity: str,
+    once: bool,
+) -> Reference | CachedReference | None:
+    """The reference of a run: what is given, the policy's base under an adapter, or the policy as it is now.
+
+    Args:
+        model: the policy, and ``identity`` that of its weights without an adapter.
+        once: the reference is scored before training.
+
+    Raises OptionError for a reference that is not needed, or that training would change.
+    """
+    method = args.method()
+    if not method.base.needs_reference:
+        if ref_model is not None:
+            raise OptionError(f"{method.name} needs no reference: leave ref_model out")
+        return None
+    if ref_model is model:
+        raise OptionError("ref_model is the policy itself, which training would change: leave it out")
+    if isinstance(ref_model, str):
+        dtype = next(model.parameters()).dtype
+        known = known_reference(ref_model, args, pairs, dtype) if once else None
+        return known or _given(load_model(ref_model, str(dtype).removeprefix("torch.")))
+    if ref_model is not None:
+        return _given(ref_model)
+    if hasattr(model, "peft_config"):
+        return without_adapter(model)
+    # Scored before the first update, the policy is its own reference, and no copy is made.
+    return Reference(model, identity) if once else frozen_copy(model, identity)
+
+
+def _given(model: nn.Module) -> Reference:
+    disable_dropout(model)
+    return frozen(model)
+
+
+def known_reference(
+    folder: str, args: SoftPreferenceConfig, pairs: Sequence[TokenizedPair], dtype: torch.dtype
+) -> CachedReference | None:
+    """The reference in this folder where it was met before and has scored all these pairs: it need not be loaded."""
+    note = _note(folder, args, dtype)
+    told = None if note is None else read_json(note)
+    if told is None:
+        return None
+    cache = ReferenceCache(_folder(args), told["key"])
+    if cache.missing(pairs):
+        return None
+    return CachedReference(told["identity"], cache.read())
+
+
+def remember_reference(folder: str, args: SoftPreferenceConfig, reference: Reference) -> None:
+    """Note under which key the scores of the model in this folder lie."""
+    note = _note(folder, args, next(reference.model.parameters()).dtype)
+    if note is not None:
+        write_json(note, {"identity": reference.identity, "key": _key(reference, args)})
+
+
+def _note(folder: str, args: SoftPreferenceConfig, dtype: torch.dtype) -> Path | None:
+    """Named by the bytes of the folder's weights and configuration; None for a Hub name."""
+    files = sorted([*Path(folder).glob("*.safetensors"), *Path(folder).glob("config.json")])
+    if not files:
+        return None
+    digest = hashlib.sha256(_precision(args, dtype).encode())
+    for file in files:
+        with file.open("rb") as opened:
+            digest.update(f"{file.name} {file.stat().st_size}\n".encode())
+            while block := opened.read(1 << 22):
+                digest.update(block)
+    return _folder(args) / "models" / f"{digest.hexdigest()[:32]}.json"
+
+
+def precomputed(
+    reference: Reference,
+    checked: CheckedScorer,
+    pairs: Sequence[TokenizedPair],
+    args: SoftPreferenceConfig,
+    accelerator: Any,
+) -> CachedReference:
+    """These pairs' scores, each rank computing its share of what is not on disk yet."""
+    cache = open_cache(reference, args)
+    own = pairs[accelerator.process_index :: accelerator.num_processes]
+    bar = tqdm(
+        total=len(own), desc="reference", unit="pair", disable=args.disable_tqdm or not accelerator.is_main_process
+    )
+    reference.model.eval()
+    try:
+        missing = cache.missing(own)
+        with accelerator.autocast(), bar:
+            bar.update(len(own) - len(missing))
+            score_once(
+                reference, checked.scorer, checked.micro_batches(missing, args.token_budget()), cache, bar.update
+            )
+    finally:
+        cache.close()
+    keys = {pair_key(pair) for pair in own}
+    mine = {key: scores for key, scores in cache.read().items() if key in keys}
+    return CachedReference(reference.identity, _of_all_ranks(mine, accelerator.num_processes))
+
+
+def _of_all_ranks(mine: dict[str, tuple[float, float]], ranks: int) -> dict[str, tuple[float, float]]:
+    if ranks == 1:
+        return mine
+    gathered: list[Any] = [None] * ranks
+    torch.distributed.all_gather_object(gathered, mine)
+    return dict(chain.from_iterable(part.items() for part in gathered))
