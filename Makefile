@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 SERVER := .judge-server
 
-.PHONY: demo real test test-server lint clean
+.PHONY: demo real bench test test-server lint clean
 .DEFAULT_GOAL := help
 
 help:
@@ -13,6 +13,7 @@ help:
 	@echo "make real   the same losses on real votes (SOFTPREF_DATA names the folder with the data)"
 	@echo "make test   the whole test suite"
 	@echo "make test-server   labels from a real server (vLLM on the CPU, 2.3 GB in an environment of its own)"
+	@echo "make bench  one training update beside TRL's and a plain one: speed and memory (wants a quiet machine)"
 	@echo "make lint   ruff, mypy and the import order"
 
 $(INSTALLED): pyproject.toml constraints.txt
@@ -25,6 +26,9 @@ demo: $(INSTALLED)
 
 real: $(INSTALLED)
 	$(BIN)/softpref real --output real
+
+bench: $(INSTALLED)
+	$(BIN)/python benchmarks/step.py
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest -n 2 --dist loadfile

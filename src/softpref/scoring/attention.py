@@ -6,6 +6,7 @@ argument ``softpref_spans`` of the model's forward, which transformers hands on 
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,9 +26,10 @@ if TYPE_CHECKING:
 NAME = "softpref"
 
 # What a layer may be told beside the tensors without its attention being another than causal, windowed or soft-capped.
+HARMLESS = {"position_ids", "cache_position", "softpref_spans"}
+
 HALF = (torch.bfloat16, torch.float16)
 FLASH_HEAD_SIZE = 256
-HARMLESS = {"position_ids", "cache_position", "softpref_spans"}
 
 
 class CannotPackError(Exception):
@@ -88,7 +90,7 @@ def attention_by_spans(
     if strange or dropout:
         raise CannotPackError(f"its attention takes {', '.join(strange) or 'dropout'}, which is unknown here")
     window = sliding_window if sliding_window is not None else _window_of(module)
-    if softcap is None and query.is_cuda and query.dtype in HALF and query.shape[-1] <= FLASH_HEAD_SIZE:
+    if softcap is None and _flash_takes(query, value):
         return _flash(query, key, value, tuple(softpref_spans), window, scaling), None
     if key.shape[1] != query.shape[1]:
         repeats = query.shape[1] // key.shape[1]
@@ -96,6 +98,21 @@ def attention_by_spans(
     attend = _attend if softcap is None else partial(_attend_capped, softcap=softcap)
     found = [attend(q, k, v, span, window, scaling) for span, (q, k, v) in _by_span(query, key, value, softpref_spans)]
     return torch.cat(found, 2).transpose(1, 2).contiguous(), None
+
+
+def _flash_takes(query: Tensor, value: Tensor) -> bool:
+    half_on_gpu = query.is_cuda and query.dtype in HALF
+    return half_on_gpu and query.shape[-1] == value.shape[-1] <= FLASH_HEAD_SIZE and _has_flash()
+
+
+@lru_cache(maxsize=1)
+def _has_flash() -> bool:
+    """Whether this torch has FlashAttention over sequences of unequal length, with the arguments that are needed."""
+    try:
+        from torch.nn.attention.varlen import varlen_attn
+    except ImportError:
+        return False
+    return {"scale", "window_size", "enable_gqa"} <= inspect.signature(varlen_attn).parameters.keys()
 
 
 def _flash(
