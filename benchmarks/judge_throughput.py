@@ -3,7 +3,8 @@
     python benchmarks/judge_throughput.py [--judgements 10000] [--latency 0.2] [--concurrency 32]
 
 A server on loopback, in a process of its own, answers every call after a fixed latency. The ideal rate is concurrency /
-latency. Beside other work every call waits for a core as well: ``chrt -f 10 python …`` holds that off. Prints a table; memory is this process's resident set at a tenth of the judgements and at the end.
+latency. Prints a table; memory is this process's resident set at a tenth of the judgements and at the end. Beside other work
+every call waits for a core as well: ``chrt -f 10 python …`` holds that off.
 """
 
 from __future__ import annotations
