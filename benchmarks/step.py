@@ -216,6 +216,7 @@ def work(name: str, model: Model, shape: Shape, updates: int) -> None:
         rows = grouped(rows, model.pairs)
     with tempfile.TemporaryDirectory() as folder:
         trainer = (trl_trainer if name.startswith("trl") else our_trainer)(name, model, rows, folder, turn.callback())
+        turn.before = memory(reset=True)
         trainer.train()
         turn.finish(flops(model, trainer), matrix_peak() if name == "ours" else 0.0)
 
@@ -243,7 +244,6 @@ class Turn:
 
         class Wait(TrainerCallback):
             def on_train_begin(self, *_: Any, **__: Any) -> None:
-                turn.before = memory(reset=True)
                 turn.say(ready=1)
 
             def on_step_begin(self, *_: Any, **__: Any) -> None:
