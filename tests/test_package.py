@@ -28,6 +28,8 @@ ROOMS = [
 LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
 
 PUBLIC = [
+    "OnlineOptions",
+    "OnlineSoftPreferenceTrainer",
     "PairLogps",
     "PreferencePair",
     "SoftPreferenceConfig",

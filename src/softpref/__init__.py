@@ -11,6 +11,8 @@ from typing import Any
 __version__ = "0.1.0.dev0"
 
 _HOMES = {
+    "OnlineOptions": "softpref.training.online_options",
+    "OnlineSoftPreferenceTrainer": "softpref.training.online",
     "PairLogps": "softpref.core",
     "PreferencePair": "softpref.data.pairs",
     "SoftPreferenceConfig": "softpref.training.config",
@@ -21,6 +23,8 @@ _HOMES = {
 }
 
 __all__ = [
+    "OnlineOptions",
+    "OnlineSoftPreferenceTrainer",
     "PairLogps",
     "PreferencePair",
     "SoftPreferenceConfig",

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from softpref.cli.options import parse_options, say
+from softpref.cli.judges import JudgeOptions, make_judge
+from softpref.cli.options import checked, parse_options, say
 from softpref.training.recipe import TrainRecipe
+
+PROG = "softpref train"
 
 
 def run(argv: Sequence[str]) -> None:
     """Train from a recipe."""
-    recipe = parse_options(TrainRecipe, "softpref train", argv)
+    recipe = parse_options(TrainRecipe, PROG, argv)
+    judge = make_judge(checked(JudgeOptions, PROG, "judge", recipe.judge)) if recipe.judge else None
     from softpref.training.run import train
 
-    say(f"run: {train(recipe, say=say)}")
+    say(f"run: {train(recipe, say=say, judge=judge)}")

@@ -13,6 +13,7 @@ import yaml
 
 from softpref.data.files import atomic_write
 from softpref.data.read_options import ReadOptions
+from softpref.training.online_options import OnlineOptions
 
 
 @dataclass
@@ -21,7 +22,7 @@ class TrainRecipe:
 
     Attributes:
         model: Folder or Hub name of the model to start from.
-        data: JSONL or CSV file of pairs, or of prompt + completion rows for sft.
+        data: JSONL or CSV file of pairs, of prompt + completion rows for sft, or of prompts where online is set.
         output_dir: Folder for the run: checkpoints, metrics, the resolved recipe and the trained model.
         eval_data: File of pairs to evaluate on during training.
         tokenizer: Folder or Hub name of the tokenizer; the model's own if not given.
@@ -46,6 +47,8 @@ class TrainRecipe:
         seed: Seed of initial adapters, data order and everything random.
         peft: LoraConfig arguments, such as {r: 16, target_modules: all-linear}; no adapter if not given.
         train: Any field of transformers.TrainingArguments, such as {learning_rate: 1e-6, num_train_epochs: 1}.
+        online: Draw two responses per prompt from the current policy, have them labelled, and train on them once.
+        judge: With online.labels judge: its options as for softpref label, such as {judge: reward_model, judge_model: …}.
         resume: Go on from the last checkpoint in output_dir, if there is one.
     """
 
@@ -74,6 +77,8 @@ class TrainRecipe:
     seed: int = 42
     peft: dict[str, Any] | None = None
     train: dict[str, Any] = field(default_factory=dict)
+    online: OnlineOptions = field(default_factory=OnlineOptions)
+    judge: dict[str, Any] = field(default_factory=dict)
     resume: bool = False
 
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields, replace
+from functools import partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,10 +25,14 @@ from softpref.data.files import write_json
 from softpref.data.formats import read_training_rows
 from softpref.data.inspection import label_summary
 from softpref.data.pairs import PairSet, fingerprint
+from softpref.data.read_options import ReadOptions
 from softpref.errors import InterruptedRunError, OptionError, nearest
+from softpref.judges.base import Judge
 from softpref.run_folder import METRICS_FILE, RECIPE_FILE, RUN_FILE, read_json, read_lines
 from softpref.scoring.models import load_model, load_tokenizer
 from softpref.training.config import SoftPreferenceConfig
+from softpref.training.on_policy import read_online_prompts
+from softpref.training.online import OnlineSoftPreferenceTrainer, check_online
 from softpref.training.recipe import SHARED_FIELDS, TrainRecipe, save_recipe
 from softpref.training.trainer import SoftPreferenceTrainer, last_whole_checkpoint
 
@@ -115,8 +120,11 @@ def train(
     recipe: TrainRecipe,
     on_log: Callable[[Mapping[str, float]], None] | None = None,
     say: Callable[[str], None] = logger.info,
+    judge: Judge | None = None,
 ) -> Path:
     """Run the recipe; the folder of the run is returned.
+
+    ``judge`` labels what an online run draws, where ``online.labels`` is judge; the recipe's ``judge`` says which it was.
 
     With ``on_log`` every log line goes there, and no progress bar is drawn. ``say`` takes what a person should know: what
     became of the rows, and by how much policy and reference differ at step 0.
@@ -131,10 +139,11 @@ def train(
     config = trainer_config(recipe, quiet=on_log is not None)
     folder = Path(recipe.output_dir)
     checkpoint = _checkpoint(recipe, folder, say)
-    rows = read_training_rows(recipe.data, recipe.reading)
+    rows = _rows(recipe, config, judge)
     held_out = read_training_rows(recipe.eval_data, recipe.reading) if recipe.eval_data else None
     stopper = StopOnSignal()
-    trainer = _trainer(recipe, config, rows, held_out, [MetricsFile(folder / METRICS_FILE), stopper], on_log)
+    callbacks = [MetricsFile(folder / METRICS_FILE), stopper]
+    trainer = _trainer(recipe, config, rows, held_out, callbacks, on_log, judge)
     record = _record(recipe, trainer, rows)
     if checkpoint is not None:
         _refuse_another_run(folder, record)
@@ -172,6 +181,8 @@ def score_reference(recipe: TrainRecipe) -> int:
         raise OptionError(
             "precompute_ref_log_probs is False, so no run of this recipe would read what is computed here"
         )
+    if recipe.online.labels is not None:
+        raise OptionError("an online run draws its pairs while it trains: there is nothing to score before it")
     config = trainer_config(replace(recipe, precompute_ref_log_probs=True))
     rows = read_training_rows(recipe.data, recipe.reading)
     held_out = read_training_rows(recipe.eval_data, recipe.reading) if recipe.eval_data else None
@@ -194,8 +205,12 @@ def _trainer(
     held_out: Any,
     callbacks: list[TrainerCallback],
     on_log: Callable[[Mapping[str, float]], None] | None,
+    judge: Judge | None = None,
 ) -> SoftPreferenceTrainer:
-    trainer = SoftPreferenceTrainer(
+    kind: Callable[..., SoftPreferenceTrainer] = SoftPreferenceTrainer
+    if recipe.online.labels is not None:
+        kind = partial(OnlineSoftPreferenceTrainer, online=recipe.online, judge=judge)
+    trainer = kind(
         model=load_model(recipe.model, recipe.dtype),
         args=config,
         train_dataset=rows,
@@ -209,6 +224,18 @@ def _trainer(
         trainer.remove_callback(PrinterCallback)
         trainer.add_callback(LogTo(on_log))
     return trainer
+
+
+def _rows(recipe: TrainRecipe, config: SoftPreferenceConfig, judge: Judge | None) -> Any:
+    """What the recipe trains on: pairs, completions, or prompts where it is an online one."""
+    if recipe.online.labels is None:
+        if recipe.judge or judge is not None:
+            raise OptionError("judge has no effect without online.labels: pairs are labelled with softpref label")
+        return read_training_rows(recipe.data, recipe.reading)
+    if recipe.reading != ReadOptions():
+        raise OptionError("reading has no effect online, where only prompts are read: leave it out")
+    check_online(config, recipe.online, judge)
+    return read_online_prompts(recipe.data)
 
 
 def _say_rows(rows: Any, trainer: SoftPreferenceTrainer, say: Callable[[str], None]) -> None:
@@ -265,9 +292,9 @@ def _checkpoint(recipe: TrainRecipe, folder: Path, say: Callable[[str], None]) -
 def _refuse_another_run(folder: Path, record: Mapping[str, Any]) -> None:
     """Going on with other data, another method or other settings would be a run that no recipe describes."""
     before = read_json(folder / RUN_FILE) or {}
-    for name in ("method", "model", "reference", "seed", "settings"):
-        if before.get(name) != record[name]:
-            raise OptionError(f"{folder}: the run there has another {name}: {before.get(name)}, not {record[name]}")
+    for name in ("method", "model", "reference", "seed", "settings", "online"):
+        if before.get(name) != record.get(name):
+            raise OptionError(f"{folder}: the run there has another {name}: {before.get(name)}, not {record.get(name)}")
     if before.get("data", {}).get("fingerprint") != record["data"]["fingerprint"]:
         raise OptionError(f"{folder}: the run there was made with other data than {record['data']['file']} holds now")
 
@@ -308,6 +335,7 @@ def _record(recipe: TrainRecipe, trainer: SoftPreferenceTrainer, rows: Any) -> d
         "reference": None if trainer.reference is None else trainer.reference.identity,
         "seed": recipe.seed,
         "settings": {name: trainer.args.to_dict()[name] for name in LEARNED_BY},
+        **({"online": trainer.described} if isinstance(trainer, OnlineSoftPreferenceTrainer) else {}),
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "versions": {"python": platform.python_version(), **_versions()},
     }

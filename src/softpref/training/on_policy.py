@@ -1,0 +1,245 @@
+"""Prompts to be answered on-policy, the two responses that were drawn for each, and the record of both on disk."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from softpref.data.columns import how_to_mend, looks_read
+from softpref.data.files import strict_json
+from softpref.data.formats import read_numbered_prompts
+from softpref.data.pairs import Text
+from softpref.data.prompt_encoder import PromptEncoder, SideError
+from softpref.data.tokenization import TokenCounts, TokenizedPair
+from softpref.data.validation import check_prompts
+from softpref.errors import DataError, Fault, InputError
+from softpref.generation.sampling import Response, Sampling
+from softpref.run_folder import read_lines
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+READ = ("prompt", "id", "meta")
+
+
+class Sampler(Protocol):
+    """Where responses come from: ``generation.sampling.generate``, or another engine that holds the policy's present weights.
+
+    Yields batches of ``sampling.samples`` responses per prompt, in any order. The same weights, prompts and ``sampling``
+    must give the same responses: resuming depends on it.
+    """
+
+    def __call__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        prompts: Sequence[Text],
+        sampling: Sampling,
+    ) -> Iterable[list[Response]]:
+        """Responses of ``model`` as it is now."""
+        ...
+
+
+# --- prompts
+
+
+@dataclass(frozen=True)
+class OnlinePrompt:
+    """One prompt, its ids, and the row it stands in. ``weight`` is 0 for one that a data loader repeats as padding."""
+
+    prompt: Text
+    ids: list[int]
+    row: int
+    weight: float = 1.0
+
+
+@dataclass
+class OnlinePrompts(Sequence[OnlinePrompt]):
+    """The prompts that leave room for a response, and the count of those that do not."""
+
+    rows: list[OnlinePrompt]
+    counts: TokenCounts = field(default_factory=TokenCounts)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.rows[index]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+@dataclass(frozen=True)
+class PromptRow:
+    """A prompt as it was read."""
+
+    prompt: Text
+    row: int
+
+
+def read_online_prompts(path: str | Path) -> list[PromptRow]:
+    """The prompts of a JSONL or CSV file. Raises DataError for rows without one, or with columns that look like labels."""
+    return _prompt_rows(read_numbered_prompts(path), str(path))
+
+
+def prompt_rows(dataset: Any, name: str) -> list[PromptRow]:
+    """Prompts of any table: rows with ``prompt``, or what ``read_online_prompts`` gave. Raises DataError."""
+    rows = list(dataset)
+    if all(isinstance(row, PromptRow) for row in rows):
+        return rows
+    numbered = [(i, {"prompt": row} if isinstance(row, str) else row) for i, row in enumerate(rows, start=1)]
+    if not all(isinstance(row, Mapping) for _, row in numbered):
+        raise InputError(
+            f"{name}: holds {type(rows[0]).__name__}; online training takes prompts, or rows with a prompt"
+        )
+    check_prompts(numbered, name, [])
+    return _prompt_rows(numbered, name)
+
+
+def _prompt_rows(rows: Sequence[tuple[int, Mapping[str, Any]]], name: str) -> list[PromptRow]:
+    """Online, responses and labels are made, so those that the data hold would be ignored: that is said, not done."""
+    unread = {column: number for number, row in reversed(rows) for column in row if column not in READ}
+    known = ("chosen", "rejected", "response_1", "response_2", "completion")
+    faults = [
+        Fault(number, column, "is not read online", "keep prompt, id and meta only")
+        if column in known
+        else Fault(number, column, "looks as if it were read, and is not", how_to_mend(column, READ))
+        for column, number in unread.items()
+        if column in known or looks_read(column)
+    ]
+    if faults:
+        raise DataError(name, faults)
+    return [PromptRow(row["prompt"], number) for number, row in rows]
+
+
+def tokenize_prompts(
+    rows: Sequence[PromptRow],
+    tokenizer: PreTrainedTokenizerBase,
+    limit: int | None,
+    max_new_tokens: int,
+    name: str,
+) -> OnlinePrompts:
+    """Ids of every prompt that leaves room for ``max_new_tokens`` within ``limit`` tokens; the others are counted.
+
+    Raises DataError for prompts that the chat template refuses, InputError where no prompt is left.
+    """
+    encoder, found, faults, counts = PromptEncoder(tokenizer), [], [], TokenCounts()
+    for row in rows:
+        try:
+            ids = encoder.prompt(row.prompt)
+        except SideError as error:
+            faults.append(Fault(row.row, error.side, error.problem, error.mend))
+            continue
+        if limit is not None and len(ids) + max_new_tokens > limit:
+            counts.too_long += 1
+        else:
+            found.append(OnlinePrompt(row.prompt, ids, row.row))
+    if faults:
+        raise DataError(name, faults)
+    counts.kept = len(found)
+    if not found:
+        raise InputError(
+            f"{name}: no prompt is left: all {counts.too_long} leave less room than online.max_new_tokens="
+            f"{max_new_tokens} within {limit} tokens (max_length, or what the model reads)"
+        )
+    return OnlinePrompts(found, counts)
+
+
+# --- pairs of responses
+
+
+@dataclass(frozen=True)
+class SampledPair:
+    """Two responses to one prompt, drawn from the policy as it was."""
+
+    prompt: OnlinePrompt
+    first: Response
+    second: Response
+
+    @property
+    def identical(self) -> bool:
+        """Whether the texts are the same: there is nothing to prefer."""
+        return self.first.text == self.second.text
+
+    def tokens(self, soft_label: float | None = None) -> TokenizedPair:
+        """The ids that were drawn, oriented to p ≥ ½; unlabelled, the first response is the chosen side."""
+        chosen, rejected = self.first.tokens, self.second.tokens
+        if soft_label is not None and soft_label < 0.5:
+            chosen, rejected, soft_label = rejected, chosen, 1 - soft_label
+        return TokenizedPair(self.prompt.ids, chosen, rejected, soft_label, self.prompt.weight, self.prompt.row)
+
+
+@dataclass(frozen=True)
+class PairLabel:
+    """P(first ≻ second) of a sampled pair, or why there is none: ``identical`` texts, or a judgement that ``failed``."""
+
+    p: float | None
+    left_out: str | None = None
+    reason: str = ""
+
+
+def draw_pairs(
+    sampler: Sampler,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[OnlinePrompt],
+    sampling: Sampling,
+) -> list[SampledPair]:
+    """Two responses for every prompt, in the prompts' order."""
+    drawn: dict[tuple[int, int], Response] = {}
+    if prompts:
+        for batch in sampler(model, tokenizer, [one.prompt for one in prompts], sampling):
+            drawn.update({(response.prompt, response.sample): response for response in batch})
+    return [SampledPair(prompt, drawn[i, 0], drawn[i, 1]) for i, prompt in enumerate(prompts)]
+
+
+def update_seed(seed: int, step: int, rank: int) -> int:
+    """The seed of one update's responses: another one for every run, update and rank, and the same again on resuming."""
+    return int(np.random.SeedSequence([seed, step, rank]).generate_state(1)[0])
+
+
+# --- on disk
+
+
+class OnlineRecord:
+    """Every response and every label of one rank, each on disk before the next stage uses it.
+
+    ``responses-RANK.jsonl`` holds both texts and token ids of a pair, ``labels-RANK.jsonl`` its label, or why it has none; a
+    pair is named by ``step`` (updates done before it was drawn) and ``row`` in both.
+    """
+
+    def __init__(self, folder: Path, rank: int) -> None:
+        self.responses_file = folder / f"responses-{rank}.jsonl"
+        self.labels_file = folder / f"labels-{rank}.jsonl"
+
+    def begin(self, step: int) -> None:
+        """Start the files, or cut them back to the update that is resumed from: what came after it is drawn again."""
+        for file in (self.responses_file, self.labels_file):
+            kept = [line for line in read_lines(file) if line["step"] < step] if step else []
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text("".join(strict_json(line) + "\n" for line in kept), encoding="utf-8")
+
+    def add_responses(self, step: int, pairs: Sequence[SampledPair]) -> None:
+        """Append what was drawn."""
+        self._append(self.responses_file, (_drawn(step, pair) for pair in pairs))
+
+    def add_labels(self, step: int, pairs: Sequence[SampledPair], labels: Sequence[PairLabel]) -> None:
+        """Append what it was labelled with."""
+        lines = (
+            {"step": step, "row": pair.prompt.row, **asdict(label)} for pair, label in zip(pairs, labels, strict=True)
+        )
+        self._append(self.labels_file, lines)
+
+    def _append(self, file: Path, lines: Iterator[Mapping[str, Any]]) -> None:
+        with file.open("a", encoding="utf-8") as out:
+            out.write("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+
+
+def _drawn(step: int, pair: SampledPair) -> dict[str, Any]:
+    responses = [
+        {key: getattr(one, key) for key in ("text", "tokens", "finished")} for one in (pair.first, pair.second)
+    ]
+    return {"step": step, "row": pair.prompt.row, "prompt": pair.prompt.prompt, "responses": responses}
