@@ -51,7 +51,9 @@ def test_help_names_every_command(capsys, arguments):
 
 def test_the_commands_stand_in_the_order_of_the_work():
     work = [
+        "import",
         "label",
+        "recipes",
         "reference",
         "train",
         "evaluate",

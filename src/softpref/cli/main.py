@@ -6,12 +6,15 @@ import sys
 import traceback
 from collections.abc import Sequence
 from importlib import import_module
+from keyword import iskeyword
 
 from softpref import __version__
 from softpref.errors import InputError, InterruptedRunError, NonFiniteError, SoftprefError, nearest
 
 COMMANDS = {
+    "import": "make pairs of a published data set, from the Hub or a file",
     "label": "turn pairs into soft labels by a judge asked in both orders",
+    "recipes": "list the recipes that come with softpref, or print one",
     "reference": "score pairs under the reference once, for all runs on them",
     "train": "train a model on pairs with soft labels, or on completions",
     "evaluate": "generate, judge both orders, and report win rates with intervals",
@@ -51,8 +54,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(command: str, arguments: Sequence[str]) -> int:
+    module = f"{command.replace('-', '_')}{'_' if iskeyword(command) else ''}"
     try:
-        import_module(f"softpref.cli.{command.replace('-', '_')}").run(arguments)
+        import_module(f"softpref.cli.{module}").run(arguments)
     except InputError as error:
         return _complain(f"softpref {command}: {error}", INPUT_WRONG)
     except NonFiniteError as error:
@@ -64,7 +68,13 @@ def _run(command: str, arguments: Sequence[str]) -> int:
             f"softpref {command}: interrupted; what was finished is on disk, run it again to go on", INTERRUPTED
         )
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in ("torch", "transformers", "accelerate", "datasets", "huggingface_hub"):
+        if (error.name or "").partition(".")[0] not in (
+            "torch",
+            "transformers",
+            "accelerate",
+            "datasets",
+            "huggingface_hub",
+        ):
             raise
         return _complain(f"softpref {command}: needs {error.name}: pip install 'softpref[train]'", INPUT_WRONG)
     except OSError as error:
