@@ -4,11 +4,11 @@
     python benchmarks/step.py --models small --shapes summary --rounds 5
     python benchmarks/step.py --growth                            how time and memory grow with length and vocabulary
 
-Every contender is a process of its own that trains the same random Llama on the same pairs in the same order with AdamW. They
-take turns, one update at a time; what is timed is one update, from batch to new weights. The first updates (warm-up, and
-softpref's self-check) are left out of the times but not out of the memory: its peak is counted above what the process held
-before training. All have reference log-probs computed before, except where "live" says otherwise. On a CPU everything is fp32
-on all cores with one allocator setting for all; on a GPU bf16.
+Every contender is a process of its own that trains the same random Llama on the same pairs in the same order with AdamW.
+softpref takes turns with each of the others, one update at a time; what is timed is one update, from batch to new weights. The
+first updates (warm-up, and softpref's self-check) are left out of the times but not out of the memory: its peak is counted above
+what the process held before training. All have reference log-probs computed before, except where "live" says otherwise. On a CPU
+everything is fp32 on all cores with one allocator setting for all; on a GPU bf16.
 """
 
 from __future__ import annotations
@@ -120,19 +120,43 @@ class Result:
     peak: float = 0.0
 
 
-def race(model: Model, shape: Shape, contenders: list[str], rounds: int, warm_up: int) -> dict[str, Result]:
-    """All contenders, one update each in turn."""
+@dataclasses.dataclass
+class Duel:
+    """softpref and another, whose updates took turns."""
+
+    ours: Result
+    theirs: Result
+
+    def faster(self) -> str:
+        """Median of the ratios of seconds, round by round, and the middle half of them."""
+        ratios = [theirs / ours for ours, theirs in zip(self.ours.seconds, self.theirs.seconds, strict=True)]
+        low, middle, high = statistics.quantiles(ratios, n=4, method="inclusive") if len(ratios) > 1 else ratios * 3
+        return f"{middle:.2f}× | {low:.2f} to {high:.2f}"
+
+    def memory(self) -> float:
+        """Ours over theirs."""
+        return self.ours.memory / max(self.theirs.memory, 1)
+
+
+def race(model: Model, shape: Shape, contenders: list[str], rounds: int, warm_up: int) -> dict[str, Duel]:
+    """softpref against every other, two at a time, one update each in turn. (All at once would not fit into memory.)"""
+    with tempfile.TemporaryDirectory() as cache:
+        # all of ours look reference log-probs up in one cache, which the first of them fills
+        os.environ["SOFTPREF_CACHE"] = cache
+        return {name: duel(name, model, shape, rounds, warm_up) for name in contenders if name != "ours"}
+
+
+def duel(name: str, model: Model, shape: Shape, rounds: int, warm_up: int) -> Duel:
     with contextlib.ExitStack() as stack:
-        workers = {name: stack.enter_context(started(name, model, shape, rounds, warm_up)) for name in contenders}
-        found = {name: Result([], 0.0) for name in contenders}
-        for i in range(warm_up + rounds):
-            for name, worker in workers.items():
-                said = worker("go")
-                if i >= warm_up:
-                    found[name].seconds.append(said["seconds"])
-        for name, worker in workers.items():
-            found[name] = Result(found[name].seconds, **worker("end"))
-    return found
+        workers = [stack.enter_context(started(who, model, shape, rounds, warm_up)) for who in ("ours", name)]
+        seconds: list[list[float]] = [[], []]
+        for _ in range(warm_up + rounds):
+            for worker, taken in zip(workers, seconds, strict=True):
+                taken.append(worker("go")["seconds"])
+        ours, theirs = (
+            Result(taken[warm_up:], **worker("end")) for worker, taken in zip(workers, seconds, strict=True)
+        )
+    return Duel(ours, theirs)
 
 
 @contextlib.contextmanager
@@ -165,28 +189,26 @@ def started(name: str, model: Model, shape: Shape, rounds: int, warm_up: int) ->
             worker.wait()
 
 
-def table(found: dict[str, Result], model: Model) -> str:
+def table(found: dict[str, Duel], model: Model) -> str:
     lines = [
         "| contender | pairs/s | softpref is faster by | middle half of rounds | peak memory | softpref's memory |",
         "|---|---|---|---|---|---|",
     ]
-    ours = found.get("ours")
-    for name, result in found.items():
-        speed = model.pairs * len(result.seconds) / sum(result.seconds)
-        beside = "| | | " if ours is None else f"| {faster(result, ours)} "
-        share = "" if ours is None else f"{ours.memory / max(result.memory, 1):.2f}×"
-        lines.append(f"| {CONTENDERS[name]} | {speed:.2f} {beside}| {result.memory:,.0f} MiB | {share} |")
-    if ours is not None and ours.peak:
-        rate = ours.flops * len(ours.seconds) / sum(ours.seconds)
-        lines.append(f"\nsoftpref: {rate / 1e9:.0f} useful GFLOP/s, {rate / ours.peak:.0%} of the {ours.peak / 1e9:.0f} "
-                     "that one large matrix product reaches here")  # fmt: skip
+    for name, one in found.items():
+        theirs = one.theirs
+        lines.append(
+            f"| {CONTENDERS[name]} | {model.pairs / statistics.median(theirs.seconds):.2f} | {one.faster()} "
+            f"| {theirs.memory:,.0f} MiB | {one.memory():.2f}× |"
+        )
+    ours = [one.ours for one in found.values()]
+    seconds = statistics.median(second for one in ours for second in one.seconds)
+    memory, peak = statistics.median(one.memory for one in ours), max(one.peak for one in ours)
+    lines.append(f"| **softpref** | {model.pairs / seconds:.2f} | | | {memory:,.0f} MiB | |")
+    rate = ours[0].flops / seconds
+    lines.append(
+        f"\n{rate / 1e9:.0f} useful GFLOP/s, {rate / peak:.0%} of the {peak / 1e9:.0f} that a large matrix product reaches"
+    )
     return "\n".join(lines)
-
-
-def faster(theirs: Result, ours: Result) -> str:
-    ratios = [a / b for a, b in zip(theirs.seconds, ours.seconds, strict=True)]
-    low, middle, high = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else ratios * 3
-    return f"{middle:.2f}× | {low:.2f} to {high:.2f}"
 
 
 def growth(options: argparse.Namespace) -> None:
@@ -197,11 +219,10 @@ def growth(options: argparse.Namespace) -> None:
     cases += [(f"vocabulary {n:,}", dataclasses.replace(base, vocabulary=n), shape) for n in (8_000, 32_000, 128_000)]
     print("| | plain step | softpref | faster | plain memory | softpref's memory |\n|---|---|---|---|---|---|")
     for name, model, case in cases:
-        found = race(model, case, ["plain", "ours"], options.rounds, 1)
-        plain, ours = found["plain"], found["ours"]
+        one = duel("plain", model, case, options.rounds, 1)
+        plain, ours = one.theirs, one.ours
         print(f"| {name} | {statistics.median(plain.seconds):.2f} s | {statistics.median(ours.seconds):.2f} s | "
-              f"{faster(plain, ours).split(' |')[0]} | {plain.memory:,.0f} MiB | {ours.memory:,.0f} MiB |",
-              flush=True)  # fmt: skip
+              f"{one.faster().split(' |')[0]} | {plain.memory:,.0f} MiB | {ours.memory:,.0f} MiB |", flush=True)  # fmt: skip
 
 
 # ------------------------------------------------------------------------------------------------------ a contender
@@ -323,7 +344,7 @@ def our_trainer(name: str, model: Model, rows: list[Any], folder: str, callback:
     budget = None if whole or name == "budget" else 10**9
     args = SoftPreferenceConfig(
         **settings(model, rows, folder), loss_type="gdpo", max_tokens_per_batch=budget,
-        precompute_ref_log_probs=not name.endswith("live"), reference_cache=None if name.endswith("live") else folder,
+        precompute_ref_log_probs=not name.endswith("live"),
         prefix_sharing="on" if whole else "off",
     )  # fmt: skip
     trainer = SoftPreferenceTrainer(policy, args, train_dataset=rows, processing_class=tokenizer, callbacks=[callback])

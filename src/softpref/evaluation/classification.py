@@ -57,7 +57,7 @@ def side_scores(model: str, pairs: Sequence[PreferencePair]) -> SideScores:
     """
     import torch
 
-    from softpref.scoring.plain import pair_logps
+    from softpref.scoring.self_check import checked_scorer
 
     tokens = tokenize_pairs(
         pairs, tokenizer_of(model), TokenOptions(max_length=None, identical="keep"), name="pairs to score"
@@ -65,8 +65,9 @@ def side_scores(model: str, pairs: Sequence[PreferencePair]) -> SideScores:
     scorer = load_policy(model)
     logps, lengths = np.empty((len(tokens), 2)), np.empty((len(tokens), 2))
     with torch.no_grad():
+        checked = checked_scorer(scorer, tokens[:1])
         for rows in batches_by_length([_padded_to(row) for row in tokens]):
-            scores = pair_logps(scorer, [tokens[i] for i in rows])
+            scores = checked.scorer(scorer, [tokens[i] for i in rows])
             logps[rows] = torch.stack([scores.chosen, scores.rejected], dim=1).double().cpu().numpy()
             lengths[rows] = torch.stack([scores.chosen_length, scores.rejected_length], dim=1).cpu().numpy()
     return SideScores(logps, lengths)
