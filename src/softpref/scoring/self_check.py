@@ -81,7 +81,7 @@ def _agreeing(model: nn.Module, pairs: Sequence[TokenizedPair]) -> CheckedScorer
     ):
         with torch.no_grad():
             nats, per_root_token = difference(scorer(model, pairs), plain)
-        if per_root_token <= TOLERANCE[_dtype(model)]:
+        if per_root_token <= tolerance(model):
             return CheckedScorer(
                 scorer,
                 nats,
@@ -115,7 +115,8 @@ def difference(ours: PairScores, theirs: PairScores) -> tuple[float, float]:
     return float(gaps.max()), float((gaps / roots).max())
 
 
-def _dtype(model: nn.Module) -> torch.dtype:
+def tolerance(model: nn.Module) -> float:
+    """Nats per √token that rounding may make of the same log-probs, in the precision that this model computes in now."""
     parameter = next(model.parameters())
     kind = parameter.device.type
-    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else parameter.dtype
+    return TOLERANCE[torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else parameter.dtype]

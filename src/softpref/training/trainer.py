@@ -27,12 +27,13 @@ from softpref.errors import InputError, OptionError, ReferenceMismatchError
 from softpref.scoring.attention import packed_attention
 from softpref.scoring.models import load_model
 from softpref.scoring.reference import (
+    CachedReference,
     Reference,
     disable_dropout,
     model_identity,
 )
 from softpref.scoring.scores import PairScores
-from softpref.scoring.self_check import CheckedScorer, checked_scorer
+from softpref.scoring.self_check import CheckedScorer, checked_scorer, tolerance
 from softpref.training.config import SoftPreferenceConfig
 from softpref.training.finite_guard import FiniteGuard
 from softpref.training.metrics import RunningMeans, pair_metrics, prefixed
@@ -261,12 +262,21 @@ class SoftPreferenceTrainer(Trainer):
             return
         sides = ((policy.chosen, reference.chosen), (policy.rejected, reference.rejected))
         self.step_zero_difference = max(float((a - b).detach().abs().max()) for a, b in sides)
-        if not self.step_zero_difference <= self.args.reference_tolerance:
+        allowed = self._step_zero_tolerance(policy)
+        if not self.step_zero_difference <= allowed:
             raise ReferenceMismatchError(
                 f"policy and reference have the same weights but differ by {self.step_zero_difference:.3g} nats at step 0 "
-                f"(tolerance {self.args.reference_tolerance}): something random or stateful is left on in the model"
+                f"(tolerance {allowed:.2g}): something random or stateful is left on in the model"
                 + (", or was when the reference was scored: give another reference_cache" if self._precomputes else "")
             )
+
+    def _step_zero_tolerance(self, policy: PairScores) -> float:
+        """What was scored before was scored in other company: rounding may differ, in half precision by much."""
+        if not isinstance(self.reference, CachedReference):
+            return self.args.reference_tolerance
+        longest = float(torch.maximum(policy.chosen_length, policy.rejected_length).max())
+        with self.accelerator.autocast():
+            return max(self.args.reference_tolerance, tolerance(self.model) * longest**0.5)
 
     def train(self, resume_from_checkpoint: str | bool | None = None, **kwargs: Any) -> Any:
         """As ``Trainer.train``; a checkpoint of another reference, or one that cannot go on exactly, is refused."""
