@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import logging
+import math
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -276,7 +277,7 @@ class SoftPreferenceTrainer(Trainer):
             return self.args.reference_tolerance
         longest = float(torch.maximum(policy.chosen_length, policy.rejected_length).max())
         with self.accelerator.autocast():
-            return max(self.args.reference_tolerance, tolerance(self.model) * longest**0.5)
+            return max(self.args.reference_tolerance, tolerance(self.model) * math.sqrt(longest))
 
     def train(self, resume_from_checkpoint: str | bool | None = None, **kwargs: Any) -> Any:
         """As ``Trainer.train``; a checkpoint of another reference, or one that cannot go on exactly, is refused."""
