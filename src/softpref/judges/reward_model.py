@@ -101,7 +101,7 @@ class RewardModelJudge:
             key = _key(prompt, response)
             if key in scores or key in new:
                 continue
-            encoded = self._encoded(prompt, response)
+            encoded = self.encoded(prompt, response)
             if isinstance(encoded, str):
                 scores[key] = encoded
             else:
@@ -131,8 +131,8 @@ class RewardModelJudge:
         pad: int | None = self.model.config.get_text_config().pad_token_id
         return pad
 
-    def _encoded(self, prompt: Text, response: Text) -> Row | str:
-        """Prompt and response in tokens, or why they cannot be scored."""
+    def encoded(self, prompt: Text, response: Text) -> Row | str:
+        """Prompt and response in tokens, or why they cannot be scored. Training a reward model reads them alike."""
         both = text_of(prompt) + "\n" + text_of(response)
         special = next((token for token in self._special if token in both), None)
         if special is not None:
