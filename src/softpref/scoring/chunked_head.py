@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 # Elements of one piece of logits: as much as the cache of one processor core, or of a GPU, takes.
 PIECE = {"cpu": 1 << 19, "other": 1 << 24}
 # Logits up to this size are kept for the backward pass, which saves it a third of its work; larger ones are made again.
-KEPT_BYTES = {"cpu": 1 << 27, "other": 1 << 28}
+KEPT_BYTES = {"cpu": 1 << 28, "other": 1 << 28}
 
 
 @dataclass(frozen=True)
