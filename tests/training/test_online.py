@@ -5,10 +5,14 @@ from __future__ import annotations
 import copy
 import json
 import math
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
 from online_doubles import CountingJudge, ScriptedSampler
+from transformers import AutoModelForCausalLM
 
 from softpref import OnlineOptions, OnlineSoftPreferenceTrainer, SoftPreferenceConfig
 from softpref.core import PairLogps, preference_loss
@@ -445,3 +449,55 @@ def test_evaluation_is_on_labelled_pairs(make_online, rows):
     line = next(line for line in trainer.state.log_history if "eval_loss" in line)
     assert line["eval_accuracy"] >= 0
     assert json.dumps(line)
+
+
+# -------------------------------------------------------------------------------------------------- two processes
+
+TWO_PROCESSES = """
+import json, sys
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from softpref import OnlineOptions, OnlineSoftPreferenceTrainer, SoftPreferenceConfig
+folder, out, doubles, script = sys.argv[1:]
+sys.path.insert(0, doubles)
+from online_doubles import CountingJudge, ScriptedSampler
+script = json.loads(script)
+settings = SoftPreferenceConfig(
+    output_dir=out, loss_type="gdpo", beta=0.3, learning_rate=1e-2, per_device_train_batch_size=2, max_steps=2,
+    report_to="none", save_strategy="no", disable_tqdm=True, logging_steps=1, lr_scheduler_type="constant",
+)
+trainer = OnlineSoftPreferenceTrainer(
+    AutoModelForCausalLM.from_pretrained(folder), settings, OnlineOptions(labels="judge", max_new_tokens=6),
+    judge=CountingJudge(), train_dataset=list(script), processing_class=AutoTokenizer.from_pretrained(folder),
+    sampler=ScriptedSampler(script),
+)
+trainer.train()
+trainer.save_model(out)
+if trainer.is_world_process_zero():
+    open(out + "/log.json", "w").write(json.dumps(trainer.state.log_history))
+"""
+
+
+def test_two_processes_change_nothing(make_online, tiny_llama, word_tokenizer, tmp_path):
+    """Two ranks of two prompts are one of four. Of three prompts the loader repeats one, which must not be drawn for; a rank
+    whose pairs are all identical still waits for the other."""
+    script = {A: SCRIPT[A], C: SCRIPT[C], D: SCRIPT[C]}
+    folder, out = tmp_path / "model", tmp_path / "together"
+    tiny_llama.save_pretrained(folder)
+    word_tokenizer.save_pretrained(folder)
+    (tmp_path / "script.py").write_text(TWO_PROCESSES)
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone", "script.py", str(folder),
+        str(out), str(Path(__file__).parent), json.dumps(script),
+    ]  # fmt: skip
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    alone = make_online(judge=CountingJudge(), prompts=script, sampler=ScriptedSampler(script), max_steps=2)
+    alone.train()
+    together = AutoModelForCausalLM.from_pretrained(out).state_dict()
+    ours = alone.model.state_dict()
+    assert all(torch.allclose(ours[name], together[name], atol=2e-5) for name in ours)
+    log = json.loads((out / "log.json").read_text())
+    for name in ("loss", "soft_label", "identical_share", "kl", "response_length", "chosen_length"):
+        assert log[1][name] == pytest.approx(alone.state.log_history[1][name], rel=1e-3, abs=1e-6), name
+    drawn = [read_lines(out / "online" / f"responses-{rank}.jsonl") for rank in (0, 1)]
+    assert sorted(line["row"] for lines in drawn for line in lines) == [1, 1, 2, 2, 3, 3]

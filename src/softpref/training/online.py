@@ -251,7 +251,9 @@ class OnlineSoftPreferenceTrainer(SoftPreferenceTrainer):
             "failed_share": [float(label.left_out == "failed") for label in labels],
             "identical_share": [float(label.left_out == "identical") for label in labels],
         }
-        found = {name: torch.tensor(values, device=self.args.device) for name, values in columns.items()}
+        # of one type, also where a rank has nothing to say: the ranks' sums are added up
+        like = {"device": self.args.device, "dtype": torch.float32}
+        found = {name: torch.tensor(values, **like) for name, values in columns.items()}
         if self.reference is not None and self.online.draws_from_the_policy:
             found["kl"] = torch.cat([logps.chosen_logratio, logps.rejected_logratio]).float()
         return {name: (values, torch.ones_like(values)) for name, values in found.items()}
