@@ -3,9 +3,9 @@
 import json
 import math
 
-import published_rows as published
 import pytest
 
+import published_rows as published
 from softpref.data.pairs import PairSet
 from softpref.data.read_options import ReadOptions
 from softpref.data.sources.importing import (
