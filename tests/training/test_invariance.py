@@ -28,6 +28,8 @@ if trainer.is_world_process_zero():
     assert trainer.args.world_size == 2, trainer.args.world_size
     trainer.model.save_pretrained(out)
     json.dump(log, open(out + "/log.json", "w"))
+trainer.accelerator.wait_for_everyone()
+torch.distributed.destroy_process_group()
 """
 
 

@@ -39,7 +39,8 @@ class CannotPackError(Exception):
 def causal_lm(model: nn.Module) -> Any:
     """The transformers model inside wrappers of data parallelism and adapters."""
     inner: Any = getattr(model, "module", model)
-    return inner.get_base_model() if hasattr(inner, "peft_config") else inner
+    # not by peft_config, which transformers' own models with an adapter in them have too
+    return inner.get_base_model() if hasattr(inner, "get_base_model") else inner
 
 
 @contextmanager
