@@ -163,6 +163,8 @@ def train(
     if trainer.step_zero_difference is not None:
         say(f"policy and reference differed by at most {trainer.step_zero_difference:.2g} nats at step 0")
     trainer.save_model()
+    # a rank that ended before the others would take them down with it
+    trainer.accelerator.wait_for_everyone()
     finished = {"steps": trainer.state.global_step, "seconds_of_last_leg": time.time() - started}
     write_json(
         folder / RUN_FILE,
