@@ -202,3 +202,13 @@ def test_a_killed_process_loses_nothing_that_was_answered(tmp_path):
     assert len(judge.asked) == 75
     assert [f.p for f in found] == pytest.approx([0.5] * 50)
     assert time.monotonic() - started < 30
+
+
+def test_two_runs_of_one_moment_and_one_process_are_two(tmp_path, monkeypatch):
+    """A clock that stands still must not make them one."""
+    monkeypatch.setattr(time, "time", lambda: 1e9)
+    question = Question("q", "a", "b")
+    with JudgementStore(tmp_path / "j.sqlite") as one, JudgementStore(tmp_path / "j.sqlite") as other:
+        assert one.claim("j", question)
+        assert not other.claim("j", question)
+        assert other.is_asked_elsewhere("j", question)

@@ -10,6 +10,7 @@ import os
 import socket
 import sqlite3
 import time
+import uuid
 from pathlib import Path
 
 from softpref.errors import InputError
@@ -67,7 +68,7 @@ class JudgementStore:
                 f"{self.path}: is no judgement store ({error}); move it away, or give another output"
             ) from error
         self._opened = time.time()
-        self._owner = f"{socket.gethostname()}:{os.getpid()}:{time.time():.3f}"
+        self._owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex}"
         self._synced = time.monotonic()
         self._release_the_dead()
 
