@@ -64,7 +64,6 @@ class CachedReference:
 
     identity: str
     scores: Mapping[str, tuple[float, float]]
-    adapter: bool = False
 
     def score(self, _: Scorer, pairs: Sequence[TokenizedPair]) -> PairScores:
         """These pairs as they were scored, in fp64 on the CPU. Raises OptionError for a pair that was not."""
