@@ -15,7 +15,9 @@ from transformers.utils.logging import disable_progress_bar
 
 from softpref.core.calibration import fit_temperature, log_score
 from softpref.evaluation.classification import majority_auc, margins, side_logps
-from softpref.experiments.real_votes import METHODS, RealSettings, Study, find_data, read_votes
+from softpref.experiments.real_folds import find_data, read_votes
+from softpref.experiments.real_settings import METHODS, RealSettings
+from softpref.experiments.real_votes import Study
 from softpref.training.recipe import TrainRecipe
 from softpref.training.run import train
 

@@ -7,12 +7,12 @@ name the better response first, and do not depend on which response a file names
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,12 +25,14 @@ from softpref.data.formats import read_pairs
 from softpref.data.pairs import PairSet, PreferencePair, text_of
 from softpref.data.read_options import ReadOptions
 from softpref.errors import InputError, OptionError
-from softpref.evaluation.classification import as_dicts, calibration_figures, ranking_figures, side_scores
+from softpref.evaluation.classification import Bootstrap, as_dicts, calibration_figures, ranking_figures, side_scores
 from softpref.evaluation.provenance import command_line
 from softpref.evaluation.trained_by import ImplicitReward, reference_of_run, reward_of_run, run_record
 from softpref.run_folder import CLASSIFICATION_FILE
 
 Floats = NDArray[np.float64]
+# Takes places among N pairs, some of them twice, and gives the bootstrap for rows that stand at those places.
+Draws: TypeAlias = Callable[[NDArray[np.intp]], Bootstrap]
 
 RELIABILITY_BINS = 10
 # Of max(p, 1 − p), from ½ to 1.
@@ -86,14 +88,21 @@ def classify(
     require_labels(pairs)
     h = sides_under(subject, pairs)
     margins = h[:, 0] - h[:, 1]
+    return write_classification(output, subject, data, classification_figures(margins, pairs, subject.reward.beta))
+
+
+def write_classification(
+    output: str | Path, subject: Subject, data: str | Path, figures: Mapping[str, Any]
+) -> dict[str, Any]:
+    """``classification.json`` from what ``classification_figures`` gave; returns what it holds."""
     result = {
-        "model": model,
+        "model": subject.model,
         "reference": subject.reference,
         "data": str(data),
         "method": subject.reward.method,
         "margin": subject.reward.describe(),
         "beta": subject.reward.beta,
-        **classification_figures(margins, pairs, subject.reward.beta),
+        **figures,
         "command": command_line(),
     }
     write_json(Path(output) / CLASSIFICATION_FILE, result)
@@ -119,24 +128,31 @@ def sides_under(subject: Subject, pairs: Sequence[PreferencePair]) -> Floats:
 # --- figures --------------------------------------------------------------------------------------------------------------
 
 
-def classification_figures(margins: Floats, pairs: Sequence[PreferencePair], beta: float | None) -> dict[str, Any]:
-    """Every figure of N margins (N,) against the pairs' labels, intervals over prompts; plain values, for JSON.
+def prompts_drawn(pairs: Sequence[PreferencePair]) -> Draws:
+    """Draws the prompts of these pairs."""
+    clusters = codes_of(text_of(pair.prompt) for pair in pairs)
+    return lambda places: partial(cluster_bootstrap, clusters=clusters[places])
+
+
+def classification_figures(
+    margins: Floats, pairs: Sequence[PreferencePair], beta: float | None, draws: Draws | None = None
+) -> dict[str, Any]:
+    """Every figure of N margins (N,) against the pairs' labels; plain values, for JSON. Intervals draw prompts if not told.
 
     Without a beta nothing says how sure a margin is, and the figures that would need it are None.
     """
     p = np.array([pair.soft_label for pair in pairs], dtype=np.float64)
-    clusters = codes_of(text_of(pair.prompt) for pair in pairs)
     words = np.array([_words(pair.chosen) - _words(pair.rejected) for pair in pairs], dtype=np.float64)
-    once = partial(cluster_bootstrap, clusters=clusters)
-    both = _Twice(clusters)
+    draws = draws or prompts_drawn(pairs)
+    both = _Twice(len(pairs), draws)
     figures: dict[str, Any] = {
         "pairs": len(pairs),
-        "prompts": len(set(clusters.tolist())),
+        "prompts": len({text_of(pair.prompt) for pair in pairs}),
         "ties": int((p == 0.5).sum()),
         **as_dicts(ranking_figures(both.of(margins, odd=True), both.of(p), both)),
         **dict.fromkeys(("brier", "log_score", "ece", "reliability")),
-        "longer_wins": once(tie_aware_accuracy, words, p).as_dict(),
-        "by_bin": _by_bin(margins, p, clusters),
+        "longer_wins": draws(np.arange(len(pairs)))(tie_aware_accuracy, words, p).as_dict(),
+        "by_bin": _by_bin(margins, p, draws),
     }
     if beta is not None:
         figures |= as_dicts(calibration_figures(beta * both.of(margins, odd=True), both.of(p), both))
@@ -146,18 +162,19 @@ def classification_figures(margins: Floats, pairs: Sequence[PreferencePair], bet
 
 @dataclass(frozen=True)
 class _Twice:
-    """Rows in both orders of their sides, and a bootstrap that knows that they are the same pairs."""
+    """N rows in both orders of their sides, and a bootstrap that knows that they are the same pairs."""
 
-    clusters: NDArray[Any]
+    n: int
+    draws: Draws
 
     def of(self, values: Floats, odd: bool = False) -> Floats:
         """(N,) margins to h, −h (``odd``), or (N,) labels to p, 1 − p: (2N,)."""
         return np.concatenate([values, -values if odd else 1 - values])
 
     def __call__(self, statistic: Any, *rows: Floats) -> Estimate:
-        """The interval draws prompts; n counts pairs."""
-        found = cluster_bootstrap(statistic, *rows, clusters=np.tile(self.clusters, 2))
-        return replace(found, n=len(self.clusters))
+        """n of the result counts pairs."""
+        found = self.draws(np.tile(np.arange(self.n), 2))(statistic, *rows)
+        return replace(found, n=self.n)
 
 
 def _words(text: Any) -> int:
@@ -177,15 +194,14 @@ def _reliability(predicted: Floats, p: Floats) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def _by_bin(margins: Floats, p: Floats, clusters: NDArray[Any]) -> list[dict[str, Any]]:
+def _by_bin(margins: Floats, p: Floats, draws: Draws) -> list[dict[str, Any]]:
     """Accuracy, and mean margin towards the better side, by how sure the label is."""
     towards = margins * np.where(p < 0.5, -1, 1)
     found = []
     for row, inside in label_bins(p):
         accuracy = None
         if (inside & (p != 0.5)).any():
-            estimate = cluster_bootstrap(tie_aware_accuracy, margins[inside], p[inside], clusters=clusters[inside])
-            accuracy = estimate.as_dict()
+            accuracy = draws(np.flatnonzero(inside))(tie_aware_accuracy, margins[inside], p[inside]).as_dict()
         found.append({**row, "accuracy": accuracy, "mean_margin": mean_or_none(towards[inside])})
     return found
 

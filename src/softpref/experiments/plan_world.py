@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -168,6 +168,24 @@ def gold(task: Task | str, text: str) -> float:
     return max(0.0, earned / len(needed))
 
 
+def thorough(task: Task | str, text: str) -> float:
+    """Share of the needed steps that a text names, in [0, 1], in whatever order; what is superfluous costs nothing.
+
+    The plan ``a c b b x`` names three of the four needed steps a b c d: 0.75.
+    """
+    needed = (find_task(task) if isinstance(task, str) else task).steps
+    return len({*read_plan(text)}.intersection(needed)) / len(needed)
+
+
+def short(task: Task | str, text: str) -> float:
+    """How short a text is, in [0, 1]: 1 − steps said / (2 · steps needed), never below 0; what is said does not matter.
+
+    The plan ``a c b b x`` says five steps where four are needed: 1 − 5/8 = 0.375.
+    """
+    needed = (find_task(task) if isinstance(task, str) else task).steps
+    return max(0.0, 1 - len(read_plan(text)) / (2 * len(needed)))
+
+
 def find_task(prompt: str) -> Task:
     """The task a prompt asks for. Blanks do not count: a tokenizer may have changed them."""
     try:
@@ -227,6 +245,23 @@ def _steps_of(family: str) -> tuple[str, ...]:
     return tuple(sorted({step for task in tasks() if task.family == family for step in task.steps}))
 
 
+# ------------------------------------------------------------------------------------------------ damaged plans
+
+
+def damaged(task: Task, rng: np.random.Generator) -> str:
+    """The best plan, spoilt as no author spoils one: its steps shuffled, its end cut off, or two foreign steps put in."""
+    steps = list(task.steps)
+    match rng.integers(3):
+        case 0:
+            steps = [steps[i] for i in rng.permutation(len(steps))]
+        case 1:
+            steps = steps[: int(rng.integers(1, len(steps)))]
+        case _:
+            _add_a_foreign_step(task, steps, rng)
+            _add_a_foreign_step(task, steps, rng)
+    return write_plan(steps)
+
+
 # ------------------------------------------------------------------------------------------------ rows
 
 
@@ -237,13 +272,18 @@ def sft_rows(some_tasks: Sequence[Task], rng: np.random.Generator, n: int) -> li
 
 def pairs(some_tasks: Sequence[Task], rng: np.random.Generator, n: int) -> list[dict[str, str]]:
     """``n`` rows ``prompt, response_1, response_2``: two different drafts, each by an author taken at random."""
-    return [_pair(task, rng) for task in _in_turn(some_tasks, rng, n)]
+    return [_pair(task, rng, _anyones_draft) for task in _in_turn(some_tasks, rng, n)]
 
 
-def _pair(task: Task, rng: np.random.Generator) -> dict[str, str]:
-    one = other = _anyones_draft(task, rng)
+def damaged_pairs(some_tasks: Sequence[Task], rng: np.random.Generator, n: int) -> list[dict[str, str]]:
+    """``n`` rows like those of ``pairs``, of two plans that differ, each damaged in a way taken at random."""
+    return [_pair(task, rng, damaged) for task in _in_turn(some_tasks, rng, n)]
+
+
+def _pair(task: Task, rng: np.random.Generator, write: Callable[[Task, np.random.Generator], str]) -> dict[str, str]:
+    one = other = write(task, rng)
     while other == one:
-        other = _anyones_draft(task, rng)
+        other = write(task, rng)
     return {"prompt": task.prompt, "response_1": one, "response_2": other}
 
 

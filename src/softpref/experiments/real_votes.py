@@ -1,9 +1,6 @@
 """Real votes: which loss learns most from five people's opinions of two arguments (UKPConvArg1, Habernal and Gurevych 2016).
 
-Two questions, each with its own split. *Held-out arguments*: a test pair has two arguments that training never saw, in
-debates that it did see. *Held-out debates*: each of the 11 debates is left out in turn, both of its sides together. In
-either, part of the training debates' arguments is held back to fit one temperature per run. Pairs with one argument on
-either side of a split are in no part of it.
+Two questions, each with its own split (``real_folds``): held-out arguments of seen debates, and held-out debates.
 
 Every run of a fold starts from the same SFT model and sees the same pairs in the same order; only the loss differs.
 Learning rate and number of updates were chosen on the validation part of the held-out-arguments split (docs/results.md).
@@ -12,207 +9,56 @@ Learning rate and number of updates were chosen on the validation part of the he
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import shutil
 import sys
 import time
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from functools import partial
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from softpref.core.calibration import fit_temperature
-from softpref.core.statistics import cluster_bootstrap
 from softpref.data.files import atomic_write, write_json
 from softpref.data.formats import read_pairs, write_rows
 from softpref.data.pairs import PreferencePair, fingerprint, text_of
-from softpref.data.read_options import ReadOptions
-from softpref.errors import InputError, InterruptedRunError, OptionError
-from softpref.evaluation.classification import (
-    Bootstrap,
-    Floats,
-    as_dicts,
-    as_written,
-    calibration_figures,
-    majority_auc,
-    margins,
-    node_bootstrap,
-    ranking_figures,
-    side_logps,
+from softpref.errors import InterruptedRunError, OptionError
+from softpref.evaluation.classification import Floats, margins, side_logps
+from softpref.evaluation.classify import Subject, classification_figures, write_classification
+from softpref.evaluation.trained_by import reward_of_run, run_record
+from softpref.experiments.real_document import as_markdown
+from softpref.experiments.real_figures import (
+    CONSTANT,
+    LONGER,
+    Scores,
+    Setting,
+    arguments_drawn,
+    debates_drawn,
 )
+from softpref.experiments.real_folds import (
+    Fold,
+    labelled_row,
+    make_folds,
+    read_votes,
+    vote_row,
+    vote_shares,
+    word_difference,
+)
+from softpref.experiments.real_settings import METHODS, RealSettings
 from softpref.experiments.small_model import bpe_tokenizer, save, small_llama
-from softpref.run_folder import RUN_FILE, read_json
+from softpref.run_folder import CLASSIFICATION_FILE, CLASSIFICATIONS_FOLDER, RUN_FILE, read_json
 from softpref.training.recipe import TrainRecipe
 
-DATA_FILE, DATA_VARIABLE = "ukpconvarg1.jsonl", "SOFTPREF_DATA"
-BESIDE_THE_CHECKOUT = Path("../shared/data")
-
-# The paper's betas for Plasma Plan (arXiv 2409.06691, §5).
-METHODS: dict[str, float] = {
-    "dpo": 0.1, "cdpo": 0.1, "gdpo": 0.3,
-    "ipo": 0.1, "cipo": 0.1, "gipo": 0.05,
-    "ropo": 0.1, "gropo": 0.3,
-}  # fmt: skip
-HARD_TWIN = {"cdpo": "dpo", "gdpo": "dpo", "cipo": "ipo", "gipo": "ipo", "gropo": "ropo"}
-SEEN = "held-out arguments"
-
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class RealSettings:
-    """Sizes of the study.
-
-    ``model`` is a folder or Hub name to start from; None makes a tokenizer and a small Llama from scratch in every fold.
-    ``debates`` is how many of the debates are left out in turn, by name; None is all. Shares are of *arguments*, inside
-    each side of a debate. ``micro_batch``: pairs in memory at once; an update has ``batch`` of them all the same.
-    """
-
-    seed: int = 1
-    model: str | None = None
-    methods: tuple[str, ...] = tuple(METHODS)
-    debates: int | None = None
-    test_share: float = 0.3
-    validation_share: float = 0.2
-    sft_updates: int = 20
-    sft_learning_rate: float = 3e-3
-    updates: int = 48
-    learning_rate: float = 3e-4
-    batch: int = 32
-    micro_batch: int = 32
-    vocabulary: int = 500
-    hidden: int = 32
-    layers: int = 1
-    heads: int = 2
-    resamples: int = 1000
-
-    def __post_init__(self) -> None:
-        for method in self.methods:
-            if method not in METHODS:
-                raise OptionError(f"methods holds {method!r}; this study runs {', '.join(METHODS)}")
-        if self.batch % self.micro_batch:
-            raise OptionError(f"micro_batch {self.micro_batch} does not divide an update of {self.batch} pairs")
-
-
-QUICK = RealSettings(
-    methods=("dpo", "gdpo"), debates=0, sft_updates=2, updates=2, vocabulary=300, hidden=16, layers=1, resamples=50
-)  # fmt: skip
-
-
-# --- the data and its folds ---------------------------------------------------------------------------------------------
-
-
-def find_data(folder: str | None = None) -> Path:
-    """The votes' file: in ``folder``, else in $SOFTPREF_DATA, else beside the checkout. Raises InputError without it."""
-    named = folder or os.environ.get(DATA_VARIABLE)
-    file = (Path(named) if named else BESIDE_THE_CHECKOUT) / DATA_FILE
-    if not file.is_file():
-        raise InputError(
-            f"{file}: no such file; set {DATA_VARIABLE} (or --data) to the folder that holds {DATA_FILE}, or fetch it "
-            f"where there is a network: python scripts/fetch_ukp.py FOLDER"
-        )
-    return file
-
-
-def read_votes(file: Path) -> list[PreferencePair]:
-    """Pairs in the file's own order of sides, ``soft_label`` the raw share of votes. Identical sides are dropped.
-
-    The prompt gets a line break at its end: arguments follow it without white space, and tokens must not merge.
-    """
-    pairs = as_written(read_pairs(file, ReadOptions(identical="drop")))
-    for pair in pairs:
-        if len(pair.meta.get("votes", ())) != 3 or "group" not in pair.meta:
-            raise InputError(
-                f"{file}: row {pair.row} has no meta.votes (three counts) or no meta.group; fetch it again"
-            )
-    return [replace(pair, prompt=f"{text_of(pair.prompt)}\n") for pair in pairs]
-
-
-def side_of(pair: PreferencePair) -> str:
-    """The side of a debate that a pair belongs to: its prompt."""
-    return str(pair.meta["group"])
-
-
-def debate_of(pair: PreferencePair) -> str:
-    """The debate that a pair belongs to: both of its sides."""
-    return side_of(pair).partition("_")[0]
-
-
-def arguments_of(pair: PreferencePair) -> tuple[tuple[str, str], tuple[str, str]]:
-    """Both arguments, each as (side, text). Not by id: five texts stand in the file under two, and texts are what leaks."""
-    return (side_of(pair), text_of(pair.chosen)), (side_of(pair), text_of(pair.rejected))
-
-
-@dataclass(frozen=True)
-class Fold:
-    """One division of the pairs. No argument of one part stands in another."""
-
-    name: str
-    train: tuple[PreferencePair, ...]
-    validation: tuple[PreferencePair, ...]
-    test: tuple[PreferencePair, ...]
-
-
-def split_by_argument(
-    pairs: Sequence[PreferencePair], shares: Mapping[str, float], rng: np.random.Generator
-) -> dict[str, tuple[PreferencePair, ...]]:
-    """Pairs whose two arguments are both in one part, by part; ``"train"`` takes what the shares leave.
-
-    Inside each side of a debate the arguments are shuffled and dealt out. A pair with arguments of two parts is in none.
-    """
-    part_of: dict[tuple[str, str], str] = {}
-    by_side: dict[str, set[str]] = defaultdict(set)
-    for pair in pairs:
-        for side, text in arguments_of(pair):
-            by_side[side].add(text)
-    for side, texts in sorted(by_side.items()):
-        order = [str(text) for text in rng.permutation(sorted(texts))]
-        for part, share in shares.items():
-            taken, order = order[: round(share * len(texts))], order[round(share * len(texts)) :]
-            part_of.update({(side, text): part for text in taken})
-    found: dict[str, list[PreferencePair]] = {part: [] for part in (*shares, "train")}
-    for pair in pairs:
-        parts = {part_of.get(argument, "train") for argument in arguments_of(pair)}
-        if len(parts) == 1:
-            found[parts.pop()].append(pair)
-    return {part: tuple(chosen) for part, chosen in found.items()}
-
-
-def make_folds(pairs: Sequence[PreferencePair], settings: RealSettings) -> list[Fold]:
-    """Held-out arguments first, then the debates that are left out, by name."""
-    shares = {"test": settings.test_share, "validation": settings.validation_share}
-    folds = [Fold(SEEN, **split_by_argument(pairs, shares, np.random.default_rng([settings.seed, 0])))]
-    debates = sorted({debate_of(pair) for pair in pairs})
-    for number, debate in enumerate(debates[: settings.debates], start=1):
-        others = [pair for pair in pairs if debate_of(pair) != debate]
-        rng = np.random.default_rng([settings.seed, number])
-        parts = split_by_argument(others, {"validation": settings.validation_share}, rng)
-        folds.append(Fold(debate, **parts, test=tuple(pair for pair in pairs if debate_of(pair) == debate)))
-    return folds
-
-
-def vote_row(pair: PreferencePair) -> dict[str, Any]:
-    """A pair as the row that training reads: its votes, and no label beside them."""
-    first, equal, second = pair.meta["votes"]
-    return {
-        "prompt": pair.prompt, "response_1": pair.chosen, "response_2": pair.rejected,
-        "votes_1": first, "votes_tie": equal, "votes_2": second, "meta": {"group": side_of(pair)},
-    }  # fmt: skip
-
-
-# --- the study ------------------------------------------------------------------------------------------------------------
 
 
 def run_real(data: Path, output: str | Path, settings: RealSettings | None = None, say: Say = print) -> dict[str, Any]:
     """Train and score every fold and method; write ``results.json`` and ``results.md``, and return what the JSON holds.
 
     A (fold, method) that is finished is not done again on a second call. The weights of a scored run are removed:
-    its margins stay, and its ``recipe.yaml`` makes it again.
+    its margins and its figures on the test pairs stay, and its ``recipe.yaml`` makes it again.
     """
     study = Study(Path(output), read_votes(data), settings or RealSettings(), say)
     for fold in study.folds:
@@ -247,12 +93,15 @@ class Study:
     def run_fold(self, fold: Fold) -> None:
         """SFT on this fold's winners, then every method from there; each is scored and on disk before the next."""
         wanted = [method for method in self.settings.methods if not self._result_file(fold, method).is_file()]
-        if not wanted:
-            return
+        if wanted:
+            self._train_methods(fold, wanted)
+        self._classify(fold)
+
+    def _train_methods(self, fold: Fold, methods: Sequence[str]) -> None:
         self.prepare(fold)
         held_out = [*fold.validation, *fold.test]
         reference = side_logps(str(self.path(fold) / "sft"), held_out)
-        for method in wanted:
+        for method in methods:
             self._run_method(fold, method, held_out, reference)
 
     def prepare(self, fold: Fold) -> None:
@@ -301,6 +150,23 @@ class Study:
         for weights in run.glob("*.safetensors"):
             weights.unlink()
 
+    def _classify(self, fold: Fold) -> None:
+        """What a report reads of runs whose weights are gone: ``classification.json`` on the fold's test pairs."""
+        path = self.path(fold)
+        folders = {method: path / method / CLASSIFICATIONS_FOLDER / "test" for method in self.settings.methods}
+        missing = [method for method, folder in folders.items() if not (folder / CLASSIFICATION_FILE).is_file()]
+        if not missing:
+            return
+        self._stage(fold, f"figures on {len(fold.test)} test pairs: {', '.join(missing)}")
+        write_rows(path / "test.jsonl", map(labelled_row, fold.test))
+        draws = arguments_drawn(fold.test, self.settings.resamples)
+        for method in missing:
+            reward = reward_of_run(run_record(path / method) or {})
+            h = np.array(self._result(fold, method)["test"])
+            figures = classification_figures(h, fold.test, reward.beta, draws)
+            subject = Subject(str(path / method), str(path / "sft"), reward)
+            write_classification(folders[method], subject, path / "test.jsonl", figures)
+
     def _train(self, recipe: TrainRecipe) -> None:
         from softpref.training.run import train
 
@@ -346,9 +212,11 @@ class Study:
         """Every figure of both settings, written as JSON and as Markdown."""
         self.say(f"[{time.perf_counter() - self.started:5.0f} s] figures and their intervals")
         seen, *left_out = self.folds
-        settings = {"held-out arguments of seen debates": Setting([seen], self._scores, self._argument_bootstrap(seen))}
+        draws = self.settings.resamples
+        arguments = arguments_drawn(seen.test, draws)(np.arange(len(seen.test)))
+        settings = {"held-out arguments of seen debates": Setting([seen], self._scores, arguments)}
         if left_out:
-            settings["debates left out in turn"] = Setting(left_out, self._scores, self._debate_bootstrap(left_out))
+            settings["debates left out in turn"] = Setting(left_out, self._scores, debates_drawn(left_out, draws))
         found = {
             "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
             "seconds": sum(self._result(fold, m)["seconds"] for fold in self.folds for m in self.settings.methods),
@@ -360,17 +228,6 @@ class Study:
             file.write(as_markdown(found))
         return found
 
-    def _argument_bootstrap(self, fold: Fold) -> Bootstrap:
-        first, second = zip(*(arguments_of(pair) for pair in fold.test), strict=True)
-        return partial(
-            node_bootstrap, first=["\t".join(a) for a in first], second=["\t".join(a) for a in second],
-            strata=[side_of(pair) for pair in fold.test], resamples=self.settings.resamples,
-        )  # fmt: skip
-
-    def _debate_bootstrap(self, folds: Sequence[Fold]) -> Bootstrap:
-        clusters = [debate_of(pair) for fold in folds for pair in fold.test]
-        return partial(cluster_bootstrap, clusters=clusters, resamples=self.settings.resamples)
-
     def _result(self, fold: Fold, method: str) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self._result_file(fold, method).read_text(encoding="utf-8"))
         return found
@@ -380,14 +237,11 @@ class Study:
         if name == CONSTANT:
             return Scores(np.zeros(len(fold.test)), 1.0)
         if name == LONGER:
-            validation, test = _word_difference(fold.validation), _word_difference(fold.test)
+            validation, test = word_difference(fold.validation), word_difference(fold.test)
         else:
             found = self._result(fold, name)
             validation, test = (found["beta"] * np.array(found[part]) for part in ("validation", "test"))
-        return Scores(test, fit_temperature(validation, _shares(fold.validation)))
-
-
-LONGER, CONSTANT = "the longer one wins", "always ½"
+        return Scores(test, fit_temperature(validation, vote_shares(fold.validation)))
 
 
 def _is_finished(run: Path) -> bool:
@@ -397,117 +251,3 @@ def _is_finished(run: Path) -> bool:
 
 def _has_ended(run: Path) -> bool:
     return "finished" in (read_json(run / RUN_FILE) or {})
-
-
-def _shares(pairs: Sequence[PreferencePair]) -> Floats:
-    return np.array([pair.soft_label for pair in pairs], dtype=np.float64)
-
-
-def _word_difference(pairs: Sequence[PreferencePair]) -> Floats:
-    """Words of the first argument less words of the second, (N,)."""
-    lengths = [(len(text_of(pair.chosen).split()), len(text_of(pair.rejected).split())) for pair in pairs]
-    return np.array([first - second for first, second in lengths], dtype=np.float64)
-
-
-# --- figures and tables ---------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Scores:
-    """Log-odds (N,) as they are, and the temperature that the validation pairs ask for."""
-
-    raw: Floats
-    temperature: float
-
-
-@dataclass
-class Setting:
-    """The pooled test pairs of some folds: every pair scored by the run that never saw it."""
-
-    folds: Sequence[Fold]
-    scores: Callable[[Fold, str], Scores]
-    bootstrap: Bootstrap
-
-    def __post_init__(self) -> None:
-        self.share = np.concatenate([_shares(fold.test) for fold in self.folds])
-
-    def figures(self, methods: Sequence[str]) -> dict[str, Any]:
-        """Sizes, a row per method and baseline, and each soft treatment less its hard twin on the same pairs."""
-        return {
-            "pairs": {part: sum(len(getattr(f, part)) for f in self.folds) for part in ("train", "validation", "test")},
-            "ties": int((self.share == 0.5).sum()),
-            "rows": {name: self._row(name) for name in (*methods, LONGER, CONSTANT)},
-            "differences": {
-                f"{soft} − {hard}": self._difference(soft, hard)
-                for soft, hard in HARD_TWIN.items()
-                if soft in methods and hard in methods
-            },
-        }
-
-    def _pooled(self, name: str) -> tuple[Floats, Floats, list[float]]:
-        """Raw and mended log-odds of all test pairs, (N,) each, and the folds' temperatures."""
-        scores = [self.scores(fold, name) for fold in self.folds]
-        raw = np.concatenate([s.raw for s in scores])
-        mended = np.concatenate([s.raw / s.temperature for s in scores])
-        return raw, mended, [s.temperature for s in scores]
-
-    def _row(self, name: str) -> dict[str, Any]:
-        raw, mended, temperatures = self._pooled(name)
-        # words are no log-odds: the length baseline has nothing to show before it has a temperature
-        as_trained = {} if name == LONGER else as_dicts(calibration_figures(raw, self.share, self.bootstrap))
-        return {
-            **as_dicts(ranking_figures(raw, self.share, self.bootstrap)),
-            "raw": as_trained,
-            "mended": as_dicts(calibration_figures(mended, self.share, self.bootstrap)),
-            "temperature": float(np.median(temperatures)),
-        }
-
-    def _difference(self, soft: str, hard: str) -> dict[str, Any]:
-        """Paired on the same draws: methods that share pairs differ by less than their own intervals suggest."""
-        (a, mended_a, _), (b, mended_b, _) = self._pooled(soft), self._pooled(hard)
-        auc = self.bootstrap(lambda x, y, p: majority_auc(x, p) - majority_auc(y, p), a, b, self.share)
-        brier = self.bootstrap(_brier_difference, mended_a, mended_b, self.share)
-        return as_dicts({"auc": auc, "brier": brier})
-
-
-def _brier_difference(a: Floats, b: Floats, share: Floats) -> float:
-    from scipy.special import expit
-
-    return float(np.mean((expit(a) - share) ** 2 - (expit(b) - share) ** 2))
-
-
-def as_markdown(found: Mapping[str, Any]) -> str:
-    """The tables of ``results.json``, with the command that made them."""
-    parts = [f"`{found['command']}`: {found['seconds'] / 60:.0f} min of preference training and scoring.\n"]
-    for name, figures in found["figures"].items():
-        n = figures["pairs"]["test"]
-        some = next(iter(figures["rows"].values()))["auc"]
-        parts.append(
-            f"### {name}\n\n{n} test pairs, {figures['ties']} ties; intervals over {some['clusters']} clusters.\n"
-        )
-        parts.append(table([HEAD, *(_cells(row, figures["rows"][row]) for row in figures["rows"])]))
-        if figures["differences"]:
-            rows = [[pair, *(_figure(d[key], sign="+") for key in ("auc", "brier"))]
-                    for pair, d in figures["differences"].items()]  # fmt: skip
-            parts.append(table([["same pairs", "AUC", "Brier after T"], *rows]))
-    return "\n".join(parts)
-
-
-HEAD = ["", "AUC", "accuracy", "Brier raw", "Brier after T", "ECE raw", "ECE after T", "T"]
-
-
-def _cells(name: str, row: Mapping[str, Any]) -> list[str]:
-    calibrated = [
-        _figure(row[when][key]) if row[when] else "–" for key in ("brier", "ece") for when in ("raw", "mended")
-    ]
-    return [name, _figure(row["auc"]), _figure(row["accuracy"]), *calibrated, f"{row['temperature']:.3g}"]
-
-
-def _figure(estimate: Mapping[str, float], sign: str = "") -> str:
-    return f"{estimate['value']:{sign}.3f} [{estimate['low']:{sign}.3f}, {estimate['high']:{sign}.3f}]"
-
-
-def table(rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table; the first row is its head."""
-    head, *body = (f"| {' | '.join(row)} |" for row in rows)
-    return "\n".join([head, "|" + "---|" * len(rows[0]), *body]) + "\n"
