@@ -65,6 +65,15 @@ def test_auc_exists_where_the_better_side_always_stands_first():
     assert found["auc"]["value"] == pytest.approx(expected)
 
 
+def test_the_gain_over_length_is_on_the_same_pairs():
+    """The margin is right on 3 of 4, the longer side on 1, with one tie of lengths: ¾ − 1½/4 = ⅜."""
+    h = np.array([1.0, 2.0, 3.0, -1.0])
+    sides = (("a a", "a"), ("a", "a"), ("a", "a a"), ("a", "a a"))
+    found = classification_figures(h, [pair(0.9, str(i), *two) for i, two in enumerate(sides)], None)
+    assert found["over_longer"]["value"] == pytest.approx(0.375)
+    assert found["longer_wins"]["value"] + found["over_longer"]["value"] == found["accuracy"]["value"]
+
+
 def test_without_a_beta_there_is_no_calibration():
     found = classification_figures(np.array([1.0, -1.0]), [pair(0.9), pair(0.2)], None)
     assert [found[name] for name in ("brier", "log_score", "ece", "reliability")] == [None] * 4

@@ -122,6 +122,30 @@ def test_the_implicit_reward_alone(tmp_path):
     assert sentence == "The implicit reward of gdpo agrees with 75.0% [65.0, 85.0] of the labels of data/votes.jsonl."
 
 
+@pytest.mark.parametrize(
+    ("gain", "half", "end"),
+    [
+        (0.05, 0.1, ", which cannot be told apart from choosing the longer response every time (70.0%)."),
+        (0.05, 0.02, ", 5.0 points more than choosing the longer response every time (70.0%)."),
+        (-0.05, 0.02, ", 5.0 points less than choosing the longer response every time (70.0%)."),
+    ],
+)
+def test_the_implicit_reward_beside_length(tmp_path, gain, half, end):
+    votes = classification(0.75, over_longer=estimate(gain, half))
+    assert said(write_run(tmp_path / "gdpo", classifications={"votes": votes}))[0].sentence.endswith(end)
+
+
+def test_the_implicit_rewards_of_several_runs_stand_on_the_same_set(tmp_path):
+    """The set that both have counts, not the easier one that one of them has alone; what was not tested is said."""
+    folders = [
+        write_run(tmp_path / "dpo", classifications={"votes": classification(0.7), "easy": classification(0.99)}),
+        write_run(tmp_path / "gdpo", classifications={"votes": classification(0.75)}),
+    ]
+    found = said(*folders)[0]
+    assert found.sentence.startswith("The implicit reward of gdpo agrees with 75.0%")
+    assert found.detail.endswith("The others: dpo 70.0%; whether they differ from gdpo was not tested.")
+
+
 def test_nothing_was_evaluated(tmp_path):
     assert said(write_run(tmp_path / "gdpo"))[0].sentence.startswith("Nothing here was evaluated")
     assert verdict(Found([]), []).sentence.startswith("Nothing here was evaluated")

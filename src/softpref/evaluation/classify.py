@@ -144,6 +144,7 @@ def classification_figures(
     p = np.array([pair.soft_label for pair in pairs], dtype=np.float64)
     words = np.array([_words(pair.chosen) - _words(pair.rejected) for pair in pairs], dtype=np.float64)
     draws = draws or prompts_drawn(pairs)
+    once = draws(np.arange(len(pairs)))
     both = _Twice(len(pairs), draws)
     figures: dict[str, Any] = {
         "pairs": len(pairs),
@@ -151,7 +152,8 @@ def classification_figures(
         "ties": int((p == 0.5).sum()),
         **as_dicts(ranking_figures(both.of(margins, odd=True), both.of(p), both)),
         **dict.fromkeys(("brier", "log_score", "ece", "reliability")),
-        "longer_wins": draws(np.arange(len(pairs)))(tie_aware_accuracy, words, p).as_dict(),
+        "longer_wins": once(tie_aware_accuracy, words, p).as_dict(),
+        "over_longer": once(_gain, margins, words, p).as_dict(),
         "by_bin": _by_bin(margins, p, draws),
     }
     if beta is not None:
@@ -175,6 +177,11 @@ class _Twice:
         """n of the result counts pairs."""
         found = self.draws(np.tile(np.arange(self.n), 2))(statistic, *rows)
         return replace(found, n=self.n)
+
+
+def _gain(margins: Floats, words: Floats, p: Floats) -> float:
+    """Accuracy less that of choosing the longer response every time, on the same pairs."""
+    return tie_aware_accuracy(margins, p) - tie_aware_accuracy(words, p)
 
 
 def _words(text: Any) -> int:

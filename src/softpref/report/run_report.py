@@ -20,6 +20,12 @@ from softpref.report.sections.results import results
 from softpref.report.sections.training import training
 from softpref.report.verdict import cautions, verdict
 
+CLASSIFICATION = "classification of a labelled set"
+LOG_RATIOS = "log-ratios by label (over_optimisation.json)"
+LABELS = "labels"
+# What training by imitation cannot have.
+OF_PAIRS = (CLASSIFICATION, LOG_RATIOS, LABELS)
+
 
 def run_report(found: Found, title: str, notes: Mapping[str, Any] | None = None) -> Document:
     """The whole report. ``notes``: a ``summary`` to stand below the verdict, and a ``table`` of results from elsewhere.
@@ -74,15 +80,16 @@ def _missing(found: Found, groups: Sequence[Group]) -> list[str]:
     looked: dict[str, Callable[[RunResult], Any]] = {
         "evaluations": lambda run: run.evaluations,
         "a training log": lambda run: run.training,
-        "classification of a labelled set": lambda run: run.classifications,
-        "log-ratios by label (over_optimisation.json)": lambda run: run.over_optimisation,
-        "labels": lambda run: run.run["data"].get("labels"),
+        CLASSIFICATION: lambda run: run.classifications,
+        LOG_RATIOS: lambda run: run.over_optimisation,
+        LABELS: lambda run: run.run["data"].get("labels"),
     }
     said = []
     for what, of in looked.items():
-        without = [run.name for run in found.runs if not of(run)]
+        could = [run for run in found.runs if run.run["method"]["base"] != "sft" or what not in OF_PAIRS]
+        without = [run.name for run in could if not of(run)]
         if without:
-            said.append(what if len(without) == len(found.runs) else f"{what} of {', '.join(without)}")
+            said.append(what if len(without) == len(could) else f"{what} of {', '.join(without)}")
     if not found.head_to_heads and len(found.runs) > 1:
         said.append("a head-to-head between the runs")
     if any("length_controlled" not in one.figures for group in groups for _, one in group.contenders):

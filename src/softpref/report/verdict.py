@@ -178,14 +178,36 @@ def _by_prompt(result: EvaluationResult) -> dict[str, float]:
 
 
 def _of_classification(found: Found) -> Verdict | None:
-    rows = [(run.name, one) for run in found.runs for one in run.classifications.values()]
-    if not rows:
+    """Of the labelled set that most runs were tried on, the run that agrees with most labels."""
+    sets: dict[tuple[str, str], list[tuple[str, Mapping[str, Any]]]] = {}
+    for run in found.runs:
+        for name, one in run.classifications.items():
+            sets.setdefault((name, str(one["data"])), []).append((run.name, one))
+    if not sets:
         return None
-    name, best = max(rows, key=lambda row: row[1]["accuracy"]["value"])
+    order = sorted(max(sets.values(), key=len), key=lambda row: -row[1]["accuracy"]["value"])
+    name, best = order[0]
+    detail = f"{best['pairs']} pairs; a tie counts half. No responses were judged."
+    if len(order) > 1:
+        rates = ", ".join(f"{run} {percent(one['accuracy']['value'])}" for run, one in order[1:])
+        detail += f" The others: {rates}; whether they differ from {name} was not tested."
     return Verdict(
-        f"The implicit reward of {name} agrees with {_rate(best['accuracy'])} of the labels of {best['data']}.",
-        f"{best['pairs']} pairs; a tie counts half. No responses were judged.",
+        f"The implicit reward of {name} agrees with {_rate(best['accuracy'])} of the labels of {best['data']}"
+        f"{_beside_length(best)}.",
+        detail,
     )
+
+
+def _beside_length(figures: Mapping[str, Any]) -> str:
+    """How that stands to choosing the longer response every time, where it was compared."""
+    gain, longer = figures.get("over_longer"), figures.get("longer_wins")
+    if not gain or not longer:
+        return ""
+    rule = f"choosing the longer response every time ({percent(longer['value'])})"
+    if not _excludes(gain, 0.0):
+        return f", which cannot be told apart from {rule}"
+    points = f"{number(abs(100 * gain['value']), '.1f')} points"
+    return f", {points} {'more' if gain['value'] > 0 else 'less'} than {rule}"
 
 
 # --- what must be read with it -----------------------------------------------------------------------------------------------
