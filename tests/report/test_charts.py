@@ -71,6 +71,27 @@ def test_long_names_are_cut_in_the_middle():
     assert "experimen…xxxxx/gdpo" in drawn
 
 
+def points_at(drawn, count):
+    """(x, y) of the ``count`` small dots, in the drawing's own units, y downwards."""
+    found = [(float(x), float(y)) for x, y in re.findall(r'<use [^>]*x="([\d.]+)" y="([\d.]+)"', drawn)]
+    by_y = {y: [x for x, one in found if one == y] for _, y in found}
+    [row] = [(y, xs) for y, xs in by_y.items() if len(xs) == count]
+    return row
+
+
+def test_dots_stand_above_their_line_at_their_values():
+    """The mean of 0.5, 0.6 and 0.7 lies in the middle of the three, and the first and last are equally far from it."""
+    rows = [("a", {"value": 0.6, "low": 0.4, "high": 0.8}), ("b", {"value": 0.3, "low": 0.2, "high": 0.4})]
+    dots = {"a": [0.5, 0.6, 0.7]}
+    plain = charts.forest(rows, colours_of("ab"), "rate", 0.5, "t")
+    drawn = charts.forest(rows, colours_of("ab"), "rate", 0.5, "t", dots=dots)
+    assert drawn.count("<use") == plain.count("<use") + 3
+    y, (first, second, third) = points_at(drawn, 3)
+    assert second - first == pytest.approx(third - second)
+    mean = [(float(x), float(at)) for x, at in re.findall(r'<use [^>]*x="([\d.]+)" y="([\d.]+)"', drawn)]
+    assert any(x == pytest.approx(second) and at > y for x, at in mean)
+
+
 def test_ids_of_two_figures_differ():
     series, colours = {"a": [(0, 1.0), (1, 2.0)]}, colours_of(["a"])
     one, two = (charts.lines(series, colours, ("x", "y"), "t", prefix) for prefix in ("one-", "two-"))

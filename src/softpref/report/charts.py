@@ -146,8 +146,12 @@ def forest(
     title: str,
     prefix: str = "",
     percent: bool = False,
+    dots: Mapping[str, Sequence[float]] | None = None,
 ) -> str:
-    """Figures with their intervals, one row each, the value written at the end; an interval of None is not drawn."""
+    """Figures with their intervals, one row each, the value written at the end; an interval of None is not drawn.
+
+    ``dots`` are the values that a row's figure is the mean of (training seeds, say), drawn small above its line.
+    """
 
     def draw(axes: Axes) -> None:
         for place, (name, figure) in enumerate(rows):
@@ -155,6 +159,8 @@ def forest(
             colour = colours.get(name, PALETTE[0])
             axes.plot([low, high], [-place, -place], color=colour, linewidth=1.8, solid_capstyle="butt")
             axes.plot([value], [-place], "o", color=colour, markersize=5.5)
+            some = (dots or {}).get(name, ())
+            axes.plot(some, [0.28 - place] * len(some), "o", color=colour, markersize=2.4, markeredgewidth=0)
             text = "–" if math.isnan(value) else f"{value:.1%}" if percent else f"{value:.3f}"
             _beside(axes, text.replace("-", "−"), -place, colour)
         _rows(axes, [name for name, _ in rows], x, middle, percent)

@@ -23,18 +23,20 @@ def line_figure(
     axes_names: tuple[str, str],
     colours: Colours,
     marked: bool = False,
+    by: str = "run",
+    note: str = "",
 ) -> list[Figure]:
-    """Lines by run through rows of numbers; no figure without a number."""
+    """Lines through rows of numbers, one for each value of ``by``; no figure without a number."""
     x, y = keys
     if not any(row[y] is not None for row in rows):
         return []
     by_run: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
-        by_run.setdefault(row["run"], []).append(row)
+        by_run.setdefault(row[by], []).append(row)
     kept = {run: thinned(some) for run, some in by_run.items()}
     series = {run: [(row[x], row[y]) for row in some] for run, some in kept.items()}
     left_out = len(rows) - sum(map(len, kept.values()))
-    note = f"{left_out} of {len(rows)} points were left out, evenly." if left_out else ""
+    thin = f"{left_out} of {len(rows)} points were left out, evenly." if left_out else ""
     name = slug(caption)
     marked = marked or max(map(len, series.values())) <= FEW_POINTS
     drawn = charts.lines(series, colours, axes_names, caption, f"{name}-", marked)
@@ -46,7 +48,7 @@ def line_figure(
             caption,
             f"{axes_names[1]}: {said}.",
             drawn,
-            Table(name, caption, columns, [row for some in kept.values() for row in some], note),
+            Table(name, caption, columns, [row for some in kept.values() for row in some], f"{note} {thin}".strip()),
         )
     ]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from softpref.data.files import atomic_write
 from softpref.errors import OptionError, nearest
 from softpref.report import charts
 from softpref.report.cells import FORMS, number, percent
-from softpref.report.collect import Found, RunResult, read_folders
+from softpref.report.collect import read_folders
 from softpref.report.document import Column, Document, Figure, Row, Table
 from softpref.report.markdown import markdown
 from softpref.report.palette import DARK, LIGHT, SERIES, SERIES_DARK, variables
@@ -53,11 +53,6 @@ def _write(text: str, output: str | Path) -> Path:
     with atomic_write(output) as file:
         file.write(text)
     return output
-
-
-def render(runs: Sequence[RunResult], title: str, notes: Mapping[str, Any] | None = None) -> str:
-    """The page about runs, as text."""
-    return html(run_report(Found(list(runs)), title, notes))
 
 
 def html(document: Document) -> str:

@@ -61,7 +61,8 @@ def _of_duels(duel: HeadToHead) -> Verdict:
     )
     beaten = [pair for pair in fought if _significant(pair) and _value(best, pair) > 0.5]
     closest = f"{_rate(win_rate_of(best, fought[0]))} against {_other(best, fought[0])}"
-    detail = f"Head to head on {_prompts(fought)} prompts, judged by {short(duel.figures['judge'])}, in both orders."
+    judge = short(duel.figures["judge"])
+    detail = f"Head to head on {_prompts(fought)} prompts{_seeds(fought)}, judged by {judge}, in both orders."
     if len(means) == 2:
         verb = "is preferred to" if beaten else "cannot be told apart from"
         return Verdict(
@@ -110,6 +111,11 @@ def _significant(pair: Mapping[str, Any]) -> bool:
 def _prompts(pairs: Sequence[Mapping[str, Any]]) -> str:
     counts = sorted({pair["prompts"] for pair in pairs})
     return f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+
+
+def _seeds(pairs: Sequence[Mapping[str, Any]]) -> str:
+    most = max(pair.get("seeds") or 1 for pair in pairs)
+    return f" and {most} training seeds" if most > 1 else ""
 
 
 # --- against a common opponent -----------------------------------------------------------------------------------------------
@@ -185,7 +191,8 @@ def _of_classification(found: Found) -> Verdict | None:
             sets.setdefault((name, str(one["data"])), []).append((run.name, one))
     if not sets:
         return None
-    order = sorted(max(sets.values(), key=len), key=lambda row: -row[1]["accuracy"]["value"])
+    most = max(sets.values(), key=len)
+    order = sorted(most, key=lambda row: -row[1]["accuracy"]["value"])
     name, best = order[0]
     detail = f"{best['pairs']} pairs; a tie counts half. No responses were judged."
     if len(order) > 1:

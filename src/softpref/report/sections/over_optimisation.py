@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from softpref.report import charts
@@ -10,7 +11,7 @@ from softpref.report.collect import Found, RunResult
 from softpref.report.document import Block, Column, Figure, Note, Section, Table
 from softpref.report.groups import slug
 from softpref.report.line_figure import line_figure
-from softpref.report.palette import Colours
+from softpref.report.palette import Colours, colours_of
 
 # Key in over_optimisation.json, key in the training log, what it is, the axis.
 MEASURES = (
@@ -19,6 +20,7 @@ MEASURES = (
     ("reward_gap", "margin", "Gap between the two", "chosen less rejected, nats"),
     ("kl", "kl", "KL to the reference on samples", "KL, nats"),
 )
+PER_TOKEN = "chosen_log_ratio_per_token"  # noqa: S105 (no password)
 TEXT = (
     "log π(y|x) − log π_ref(y|x) of both sides. A chosen log-ratio that falls means that the preferred responses themselves grow "
     "less likely; a gap that keeps growing while the judge sees no gain is over-optimisation."
@@ -39,6 +41,7 @@ def over_optimisation(found: Found, colours: Colours) -> Section:
         blocks += _figure(found.runs, measure, colours)
     for measure in MEASURES[:3]:
         blocks += _by_bin(found.runs, measure, colours)
+    blocks += [figure for run in found.runs for figure in _checkpoints(run)]
     return Section(
         "over-optimisation", "Distance from the reference", [*blocks, *_frontiers(found.runs, colours)], TEXT
     )
@@ -61,25 +64,52 @@ def _along(run: RunResult, key: str, logged: str) -> list[tuple[float, float | N
 def _by_bin(runs: Sequence[RunResult], measure: tuple[str, str, str, str], colours: Colours) -> list[Figure]:
     key, _, what, axis = measure
     rows = [
-        {
-            "run": run.name,
-            "p": (b["low"] + b["high"]) / 2,
-            "low": b["low"],
-            "high": b["high"],
-            "pairs": b["count"],
-            key: b[key],
-        }
+        {"run": run.name, "p": (b["low"] + b["high"]) / 2, **b}
         for run in runs
         for b in (run.over_optimisation or {}).get("by_bin") or []
         if b.get(key) is not None
     ]
     columns = [
         Column("run", "run"), Column("low", "p from", "number2"), Column("high", "to", "number2"),
-        Column("pairs", "pairs", "count"), Column(key, axis, "signed"),
+        Column("count", "pairs", "count"), Column(key, axis, "signed"),
     ]  # fmt: skip
-    return line_figure(
-        rows, ("p", key), columns, f"{what} by soft label, at the end", ("soft label p", axis), colours, marked=True
-    )
+    if key == MEASURES[0][0] and any(row.get(PER_TOKEN) is not None for row in rows):
+        columns.append(Column(PER_TOKEN, "per token", "signed"))
+    caption, axes_names = f"{what} by soft label, at the end", ("soft label p", axis)
+    return line_figure(rows, ("p", key), columns, caption, axes_names, colours, marked=True, note=_looked_at(runs))
+
+
+def _looked_at(runs: Sequence[RunResult]) -> str:
+    """The pairs that log-ratios by label are means over."""
+    of = {
+        run.name: f"{run.over_optimisation['pairs']} pairs of {Path(run.over_optimisation['data']).name}"
+        for run in runs
+        if run.over_optimisation and run.over_optimisation.get("data")
+    }
+    said = set(of.values())
+    if len(said) < 2:
+        return "".join(f"{one}." for one in said)
+    return "; ".join(f"{name}: {one}" for name, one in of.items()) + "."
+
+
+def _checkpoints(run: RunResult) -> list[Figure]:
+    """One line per label bin through a run's checkpoints: whether it is the unsure pairs that it gives up first."""
+    key, _, what, axis = MEASURES[0]
+    rows = [
+        {"run": run.name, "step": point["step"], "label": f"{b['low']:g}–{b['high']:g}", **b}
+        for point in (run.over_optimisation or {}).get("checkpoints") or []
+        for b in point["by_bin"]
+        if b.get(key) is not None
+    ]
+    measured = [Column(name, heading, "signed") for name, _, heading, _ in MEASURES[:3]]
+    columns = [
+        Column("run", "run"), Column("step", "update", "count"), Column("label", "soft label p"),
+        Column("count", "pairs", "count"), *measured, Column(PER_TOKEN, "chosen, per token", "signed"),
+    ]  # fmt: skip
+    caption = f"{what} by soft label, checkpoint by checkpoint: {run.name}"
+    bins = colours_of(list(dict.fromkeys(row["label"] for row in rows)))
+    names, note = ("update", axis), _looked_at([run])
+    return line_figure(rows, ("step", key), columns, caption, names, bins, marked=True, by="label", note=note)
 
 
 def _frontiers(runs: Sequence[RunResult], colours: Colours) -> list[Figure]:

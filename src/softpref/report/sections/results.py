@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from softpref.report import charts
-from softpref.report.cells import interval
+from softpref.report.cells import interval, percent
 from softpref.report.collect import Found, HeadToHead
 from softpref.report.document import Block, Column, Figure, Matrix, Note, Section, Table
 from softpref.report.groups import Group, short, slug
@@ -98,7 +98,7 @@ def head_to_head_section(duel: HeadToHead, colours: Colours) -> Section:
     )
     means = mean_win_rates(figures)
     order = sorted(figures["models"], key=lambda name: -means.get(name, 0))
-    blocks: list[Block] = [_matrix(duel, order), _pairs_forest(duel, rows, colours), table]
+    blocks: list[Block] = [_matrix(duel, order), _pairs_forest(duel, colours), table]
     if figures.get("lengths"):
         blocks.append(_lengths(duel))
     text = f"Every method against every other on the same prompts, judged by {short(figures['judge'])} in both orders."
@@ -142,22 +142,39 @@ def _matrix(duel: HeadToHead, order: Sequence[str]) -> Matrix:
     return Matrix(name, caption, order, cells, Table(name, caption, columns, rows))
 
 
-def _pairs_forest(duel: HeadToHead, rows: Sequence[Mapping[str, Any]], colours: Colours) -> Figure:
-    """The winner of each pair first, the clearest on top."""
-    turned = []
-    for row in rows:
-        flip = row["percentage"]["value"] < 0.5
-        first, second = (row["against"], row["model"]) if flip else (row["model"], row["against"])
-        pair = {"model": row["model"], "against": row["against"], "win_rates": {"percentage": row["percentage"]}}
-        turned.append({"pair": f"{first} › {second}", "winner": first, "percentage": win_rate_of(first, pair)})
-    turned.sort(key=lambda row: -row["percentage"]["value"])
+def _pairs_forest(duel: HeadToHead, colours: Colours) -> Figure:
+    """The winner of each pair first, the clearest on top; where several seeds were trained, each of them as a dot."""
+    turned = sorted(map(_winner_first, duel.figures["pairs"]), key=lambda row: -row["percentage"]["value"])
     name, caption = slug(duel.name, "forest"), "Win rate of the first over the second, 95% intervals"
     by_pair = {row["pair"]: colours.get(row["winner"], charts.PALETTE[0]) for row in turned}
     shown = [(row["pair"], row["percentage"]) for row in turned]
-    drawn = charts.forest(shown, by_pair, "percentage win rate", 0.5, caption, f"{name}-", percent=True)
-    said = "; ".join(f"{pair} {interval(rate, '.1%')}" for pair, rate in shown)
+    seeds = {row["pair"]: row["by_seed"] for row in turned if len(row["by_seed"]) > 1}
+    dots = {pair: list(rates.values()) for pair, rates in seeds.items()}
+    drawn = charts.forest(shown, by_pair, "percentage win rate", 0.5, caption, f"{name}-", percent=True, dots=dots)
+    said = "; ".join(f"{pair} {interval(rate, '.1%')}{_spread(seeds.get(pair))}" for pair, rate in shown)
     columns = [Column("pair", "pair"), Column("percentage", "percentage", "estimate_percent")]
-    return Figure(name, caption, f"{caption}: {said}.", drawn, Table(name, caption, columns, turned))
+    named = dict.fromkeys(seed for rates in seeds.values() for seed in rates)
+    columns += [Column(f"seed_{seed}", f"seed {seed}", "percent") for seed in named]
+    rows = [{**row, **{f"seed_{seed}": r for seed, r in seeds.get(row["pair"], {}).items()}} for row in turned]
+    note = "Small dots are training seeds." if seeds else ""
+    return Figure(name, caption, f"{caption}: {said}.", drawn, Table(name, caption, columns, rows, note))
+
+
+def _winner_first(pair: Mapping[str, Any]) -> dict[str, Any]:
+    """The pair's name, its winner, and the winner's win rate: over all, and by seed."""
+    flip = pair["win_rates"]["percentage"]["value"] < 0.5
+    first, second = (pair["against"], pair["model"]) if flip else (pair["model"], pair["against"])
+    by_seed = {
+        str(one["seed"]): 1 - one["percentage"] if flip else one["percentage"]
+        for one in pair.get("by_seed") or []
+        if one["percentage"] is not None
+    }
+    rate = win_rate_of(first, pair)
+    return {"pair": f"{first} › {second}", "winner": first, "percentage": rate, "by_seed": by_seed}
+
+
+def _spread(rates: Mapping[str, float] | None) -> str:
+    return f", seeds from {percent(min(rates.values()))} to {percent(max(rates.values()))}" if rates else ""
 
 
 def results(found: Found, groups: Sequence[Group], colours: Colours) -> list[Section]:
