@@ -94,12 +94,19 @@ def at_equal_kl(
 
 
 def reward_at_kl(kls: Sequence[float], rewards: NDArray[np.float64], clusters: Sequence[Any], kl: float) -> Estimate:
-    """Reward where a run passes a given KL, by linear interpolation between its checkpoints.
+    """Reward where a run passes a given KL: the mean of ``rewards_at_kl``.
+
+    ``clusters`` (N,) is the prompt of each response; the interval is a bootstrap over prompts, the KLs taken as they are.
+    """
+    return cluster_bootstrap(np.mean, rewards_at_kl(kls, rewards, kl), clusters=np.asarray(clusters))
+
+
+def rewards_at_kl(kls: Sequence[float], rewards: NDArray[np.float64], kl: float) -> NDArray[np.float64]:
+    """Every response's reward (N,) where a run passes a given KL, by linear interpolation between its checkpoints.
 
     Args:
         kls: KL of each of K checkpoints, beginning with the reference itself at 0.
         rewards: (K, N) rewards of the N responses of each checkpoint, the same prompts in the same order.
-        clusters: (N,) the prompt of each response; the interval is a bootstrap over prompts, the KLs taken as they are.
 
     Raises ValueError where the run never came that far.
     """
@@ -108,7 +115,7 @@ def reward_at_kl(kls: Sequence[float], rewards: NDArray[np.float64], clusters: S
     # the first crossing: a run may come back towards its reference
     after = next(i for i, k in enumerate(kls) if k >= kl)
     if after == 0:
-        return cluster_bootstrap(np.mean, rewards[0], clusters=np.asarray(clusters))
+        return rewards[0]
     share = (kl - kls[after - 1]) / (kls[after] - kls[after - 1])
-    between = (1 - share) * rewards[after - 1] + share * rewards[after]
-    return cluster_bootstrap(np.mean, between, clusters=np.asarray(clusters))
+    between: NDArray[np.float64] = (1 - share) * rewards[after - 1] + share * rewards[after]
+    return between
