@@ -114,8 +114,6 @@ def rewards_at_kl(kls: Sequence[float], rewards: NDArray[np.float64], kl: float)
         raise ValueError(f"KL {kl:.3f} lies outside what this run passed ({min(kls):.3f} to {max(kls):.3f})")
     # the first crossing: a run may come back towards its reference
     after = next(i for i, k in enumerate(kls) if k >= kl)
-    if after == 0:
-        return rewards[0]
-    share = (kl - kls[after - 1]) / (kls[after] - kls[after - 1])
-    between: NDArray[np.float64] = (1 - share) * rewards[after - 1] + share * rewards[after]
-    return between
+    share = 1.0 if after == 0 else (kl - kls[after - 1]) / (kls[after] - kls[after - 1])
+    found: NDArray[np.float64] = (1 - share) * rewards[max(after - 1, 0)] + share * rewards[after]
+    return found
