@@ -13,7 +13,7 @@ from softpref.experiments.study.settings import DPO_FAMILY, Size
 
 Betas = Mapping[str, float]
 
-PARTS = ("comparison", "two_criteria", "noise", "conditions")
+PARTS = ("comparison", "two_criteria", "conditions", "noise")
 
 
 @dataclass(frozen=True)

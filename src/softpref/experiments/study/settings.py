@@ -47,7 +47,7 @@ class Size:
     methods: tuple[str, ...] = METHODS
     seeds: tuple[int, ...] = (1, 2, 3, 4, 5)
     tuning_seeds: tuple[int, ...] = (201, 202)
-    betas: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3, 1.0)
+    betas: tuple[float, ...] = (0.03, 0.1, 0.3, 1.0)
     label_sets: tuple[str, ...] = ("plain", "skewed", "stairs")
     noise_rates: tuple[float, ...] = (0.1, 0.2, 0.3)
     # Seeds of the parts that look at the DPO family alone.
@@ -62,7 +62,7 @@ SIZES: Mapping[str, Size] = {
     ),
     "default": Size(),
     "large": Size(
-        seeds=tuple(range(1, 21)), tuning_seeds=(201, 202, 203, 204), betas=(0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0),
+        seeds=tuple(range(1, 21)), tuning_seeds=(201, 202, 203, 204), betas=(0.01, 0.03, 0.1, 0.3, 1.0, 3.0),
         few_seeds=tuple(range(1, 11)),
     ),
 }  # fmt: skip
