@@ -110,6 +110,25 @@ def test_the_whole_logits_never_exist_at_once(logits_are, products):
         assert max(others for _, others in products) == 1
 
 
+def test_capped_logits_are_made_again(products, monkeypatch):
+    """The gradient of a cap needs the logits, of which only exponentials would have been kept."""
+    monkeypatch.setattr(chunked_head, "PIECE", {"cpu": 1})
+    hidden, head, targets = make(3, 4, 1300, bias=False)
+    slopes(token_logps(hidden, head, targets, HeadRule(cap=2.0)), hidden, head)
+    assert [width for width, _ in products] == [512, 512, 276] * 2
+
+
+def test_words_that_cannot_be(logits_are):
+    """A vocabulary whose first piece is ruled out altogether (-inf): the log-probs and gradients of the rest alone."""
+    hidden, head, targets = make(5, 4, 1300, bias=True)
+    with torch.no_grad():
+        head.bias[:NARROWEST] = -math.inf
+    targets = targets.clamp_min(NARROWEST)
+    found, expected = token_logps(hidden, head, targets), naive(hidden, head, targets, HeadRule())
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+    torch.testing.assert_close(slopes(found, hidden, head), slopes(expected, hidden, head), rtol=1e-10, atol=1e-12)
+
+
 def test_without_gradients_nothing_is_kept(products, monkeypatch):
     """Evaluation and the reference: the weights would have gradients, but nobody asks for them."""
     monkeypatch.setattr(chunked_head, "PIECE", {"cpu": 1})

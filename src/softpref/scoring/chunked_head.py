@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 # Elements of one piece of logits: as much as the cache of one processor core, or of a GPU, takes.
 PIECE = {"cpu": 1 << 19, "other": 1 << 24}
-# Logits up to this size are kept for the backward pass, which saves it a third of its work; larger ones are made again.
+# Exponentials of logits up to this size are kept for the backward pass, which saves it a third of its work; larger ones, and
+# those of capped logits, whose gradient needs the logits themselves, are made again.
 KEPT_BYTES = {"cpu": 1 << 28, "other": 1 << 28}
 
 
@@ -33,9 +34,9 @@ class HeadRule:
             logits.div_(self.cap).tanh_().mul_(self.cap)
         return logits
 
-    def backward_(self, gradient: Tensor, logits: Tensor) -> Tensor:
-        """The gradient with respect to the product, in place; ``logits`` are those after the rule."""
-        if self.cap is not None:
+    def backward_(self, gradient: Tensor, logits: Tensor | None) -> Tensor:
+        """The gradient with respect to the product, in place; ``logits``, which a cap needs, are those after the rule."""
+        if self.cap is not None and logits is not None:
             gradient.mul_(1 - (logits / self.cap) ** 2)
         return gradient.mul_(self.scale) if self.scale != 1.0 else gradient
 
@@ -72,35 +73,44 @@ class _TokenLogps(torch.autograd.Function):
         rows, vocabulary = len(hidden), len(weight)
         kind = _accumulator(hidden)
         wants = graph and any(ctx.needs_input_grad[:3])  # asked here, gradients are always off
-        keep = wants and rows * vocabulary * kind.itemsize <= _of(KEPT_BYTES, hidden)
-        kept = []
+        keep = wants and rows * vocabulary * kind.itemsize <= _of(KEPT_BYTES, hidden) and rule.cap is None
+        kept: list[Tensor] = []
+        tops: list[Tensor] = []
         total = torch.full((rows,), -torch.inf, dtype=kind, device=hidden.device)
         picked = torch.zeros_like(total)
         for low, high in _pieces(rows, vocabulary, hidden):
             logits = rule(_product(hidden, weight, bias, low, high).to(kind))
-            total = torch.logaddexp(total, logits.logsumexp(1))
             inside = ((targets >= low) & (targets < high)).nonzero().squeeze(1)
             picked[inside] = logits[inside, targets[inside] - low]
+            # finite also where a whole piece is -inf, whose exponentials are then 0
+            top = logits.amax(1).clamp_min(torch.finfo(kind).min)
+            exps = logits.sub_(top[:, None]).exp_()
+            total = torch.logaddexp(total, top + exps.sum(1).log())
             if keep:
-                kept.append(logits)
-        ctx.save_for_backward(hidden, weight, bias, targets, total, *kept)
+                kept.append(exps)
+                tops.append(top)
+        ctx.save_for_backward(hidden, weight, bias, targets, total, *kept, *tops)
         ctx.rule, ctx.fresh = rule, True
         return picked - total
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None, None, None]:
         hidden, weight, bias, targets, total, *kept = ctx.saved_tensors
-        # the gradient is written over the kept logits: a second backward pass has to make them again
+        # the gradient is written over what was kept: a second backward pass has to make it again
         kept, ctx.fresh = kept if ctx.fresh else [], False
+        kept, tops = kept[: len(kept) // 2], kept[len(kept) // 2 :]
         wants_hidden, wants_weight, wants_bias = ctx.needs_input_grad[:3]
         kind = _accumulator(hidden)
         d_hidden = torch.zeros_like(hidden, dtype=kind) if wants_hidden else None
         d_weight = torch.empty_like(weight) if wants_weight else None
         d_bias = torch.empty_like(bias) if wants_bias else None
         for i, (low, high) in enumerate(_pieces(len(hidden), len(weight), hidden)):
-            logits = kept[i] if kept else ctx.rule(_product(hidden, weight, bias, low, high).to(kind))
-            after = logits.clone() if ctx.rule.cap is not None else logits
-            d_logits = logits.sub_(total[:, None]).exp_().mul_(-upstream[:, None])
+            if kept:
+                after, d_logits = None, kept[i].mul_(((tops[i] - total).exp_() * -upstream)[:, None])
+            else:
+                logits = ctx.rule(_product(hidden, weight, bias, low, high).to(kind))
+                after = logits.clone() if ctx.rule.cap is not None else None
+                d_logits = logits.sub_(total[:, None]).exp_().mul_(-upstream[:, None])
             inside = ((targets >= low) & (targets < high)).nonzero().squeeze(1)
             d_logits[inside, targets[inside] - low] += upstream[inside]
             d_logits = ctx.rule.backward_(d_logits, after).to(hidden.dtype)
