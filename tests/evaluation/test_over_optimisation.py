@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import torch
 
+from softpref.data import batching
 from softpref.data.files import write_json
 from softpref.data.formats import write_rows
 from softpref.data.pairs import PreferencePair
 from softpref.data.tokenization import PromptEncoder
 from softpref.errors import InputError
-from softpref.evaluation.classification import BATCH, SideScores
+from softpref.evaluation.classification import SideScores
 from softpref.evaluation.over_optimisation import (
     COLLAPSE,
     by_bin,
@@ -53,14 +54,15 @@ def log_prob(model, tokenizer, prompt, tokens):
     return sum(float(logps[len(ids) + i - 1, token]) for i, token in enumerate(tokens))
 
 
-def test_log_ratios_equal_a_direct_computation(models, folders, word_tokenizer):
+def test_log_ratios_equal_a_direct_computation(models, folders, word_tokenizer, monkeypatch):
     """Responses of 1 to 12 tokens, ended or not, more than one batch of them, in an order of their own."""
+    monkeypatch.setattr(batching, "CPU_TOKENS", 100)
     rng = np.random.default_rng(0)
     responses = [
         Response(
             int(rng.integers(3)), i, "", rng.integers(3, 27, rng.integers(1, 12)).tolist() + [1] * (i % 2), bool(i % 2)
         )
-        for i in range(BATCH + 6)
+        for i in range(70)
     ]
     expected = [
         log_prob(models[0], word_tokenizer, PROMPTS[r.prompt], r.tokens)

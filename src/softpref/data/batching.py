@@ -6,6 +6,14 @@ from collections.abc import Callable, Sequence
 
 from softpref.data.tokenization import TokenizedPair
 
+# Enough tokens for full speed; more cost memory and bring nothing.
+CPU_TOKENS, DEVICE_TOKENS = 2048, 16384
+
+
+def default_tokens(device: str) -> int:
+    """Tokens that are computed at a time on a kind of device ("cpu", "cuda", …) where nobody says otherwise."""
+    return CPU_TOKENS if device == "cpu" else DEVICE_TOKENS
+
 
 def micro_batches(
     rows: Sequence[TokenizedPair], max_tokens: int, cost: Callable[[Sequence[TokenizedPair]], int] | None = None

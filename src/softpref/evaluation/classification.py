@@ -8,10 +8,10 @@ always the better one, so there is one class only, and neither an AUC nor a cali
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,18 +20,17 @@ from scipy.special import expit
 from softpref.core.calibration import brier, expected_calibration_error, log_score
 from softpref.core.statistics import Estimate, auc, tie_aware_accuracy
 from softpref.data.pairs import PreferencePair, swap_sides
-from softpref.data.tokenization import TokenizedPair, TokenOptions, tokenize_pairs
+from softpref.data.tokenization import TokenOptions, tokenize_pairs
 from softpref.errors import InputError
 from softpref.evaluation.adapters import load_policy, tokenizer_of
 from softpref.run_folder import RUN_FILE, read_json
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 Floats: TypeAlias = NDArray[np.float64]
 # Takes a statistic and its (N,) rows; what is drawn (prompts, debates, arguments) is bound already.
 Bootstrap: TypeAlias = Callable[..., Estimate]
-
-# Pairs, and tokens of one side of them with padding, that are scored at a time.
-BATCH = 64
-BATCH_TOKENS = 8192
 
 
 # --- margins --------------------------------------------------------------------------------------------------------------
@@ -55,41 +54,17 @@ def side_scores(model: str, pairs: Sequence[PreferencePair]) -> SideScores:
 
     Nothing is cut or dropped: row i belongs to pair i. Raises DataError where a prompt is no token prefix of its row.
     """
-    import torch
-
-    from softpref.scoring.self_check import checked_scorer
+    from softpref.scoring.score_all import score_all
 
     tokens = tokenize_pairs(
         pairs, tokenizer_of(model), TokenOptions(max_length=None, identical="keep"), name="pairs to score"
     )
-    scorer = load_policy(model)
-    logps, lengths = np.empty((len(tokens), 2)), np.empty((len(tokens), 2))
-    with torch.no_grad():
-        checked = checked_scorer(scorer, tokens[:1])
-        for rows in batches_by_length([_padded_to(row) for row in tokens]):
-            scores = checked.scorer(scorer, [tokens[i] for i in rows])
-            logps[rows] = torch.stack([scores.chosen, scores.rejected], dim=1).double().cpu().numpy()
-            lengths[rows] = torch.stack([scores.chosen_length, scores.rejected_length], dim=1).cpu().numpy()
-    return SideScores(logps, lengths)
+    scores = score_all(load_policy(model), tokens)
+    return SideScores(_columns(scores.chosen, scores.rejected), _columns(scores.chosen_length, scores.rejected_length))
 
 
-def _padded_to(row: TokenizedPair) -> int:
-    return len(row.prompt) + max(len(row.chosen), len(row.rejected))
-
-
-def batches_by_length(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Places by rising length, cut into batches of at most BATCH rows and BATCH_TOKENS tokens with their padding.
-
-    Rows of like length lie together: padding costs as much as text.
-    """
-    batch: list[int] = []
-    for place in sorted(range(len(lengths)), key=lengths.__getitem__):
-        if batch and (len(batch) == BATCH or (len(batch) + 1) * lengths[place] > BATCH_TOKENS):
-            yield batch
-            batch = []
-        batch.append(place)
-    if batch:
-        yield batch
+def _columns(*sides: Tensor) -> Floats:
+    return np.stack([side.double().cpu().numpy() for side in sides], axis=1)
 
 
 def side_logps(model: str, pairs: Sequence[PreferencePair]) -> Floats:

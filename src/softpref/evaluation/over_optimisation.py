@@ -17,10 +17,10 @@ from softpref.data.files import write_json
 from softpref.data.formats import read_pairs
 from softpref.data.pairs import PairSet, PreferencePair, Text
 from softpref.data.read_options import ReadOptions
-from softpref.data.tokenization import PromptEncoder
+from softpref.data.tokenization import PromptEncoder, TokenizedPair
 from softpref.errors import InputError, OptionError
 from softpref.evaluation.adapters import load_policy, tokenizer_of
-from softpref.evaluation.classification import SideScores, batches_by_length, side_scores
+from softpref.evaluation.classification import SideScores, side_scores
 from softpref.evaluation.classify import label_bins, mean_or_none, require_labels
 from softpref.evaluation.provenance import command_line
 from softpref.evaluation.trained_by import reference_of_run, run_record
@@ -34,7 +34,6 @@ from softpref.run_folder import (
     read_json,
     read_lines,
 )
-from softpref.scoring.plain import response_logps
 
 Floats = NDArray[np.float64]
 
@@ -181,15 +180,13 @@ def sample_log_ratios(model: str, reference: str, prompts: Sequence[Text], respo
     Their mean over samples of the model at temperature 1 estimates KL(π ‖ π_ref) without bias; at any other temperature it
     does not.
     """
-    import torch
+    from softpref.scoring.score_all import score_all
 
     encoder = PromptEncoder(tokenizer_of(model))
-    ids = [(encoder.prompt(prompts[r.prompt]), r.tokens) for r in responses]
-    found = np.empty((2, len(ids)))
-    for side, name in enumerate((model, reference)):
-        scorer = load_policy(name)
-        with torch.no_grad():
-            for rows in batches_by_length([len(prompt) + len(tokens) for prompt, tokens in ids]):
-                found[side, rows] = response_logps(scorer, [ids[i] for i in rows])[0].double().cpu().numpy()
+    samples = [
+        TokenizedPair(encoder.prompt(prompts[r.prompt]), list(r.tokens), [], None, 1.0, i)
+        for i, r in enumerate(responses)
+    ]
+    found = [score_all(load_policy(name), samples).chosen.double().cpu().numpy() for name in (model, reference)]
     ratios: Floats = found[0] - found[1]
     return ratios

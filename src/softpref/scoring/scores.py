@@ -46,6 +46,17 @@ def paired(sums: Tensor, lengths: Tensor, pairs: Sequence[TokenizedPair]) -> Pai
     return PairScores(both_sums[:, 0], both_sums[:, 1], both_lengths[:, 0], both_lengths[:, 1])
 
 
+def joined(scores: Sequence[PairScores]) -> PairScores:
+    """The scores of several batches, one after another."""
+    return PairScores(*(torch.cat([getattr(one, f.name) for one in scores]) for f in fields(PairScores)))
+
+
+def reordered(scores: PairScores, places: Tensor) -> PairScores:
+    """The scores with what stands at i moved to ``places[i]``; places are (B,), each once."""
+    back = places.argsort().to(scores.chosen.device)
+    return PairScores(*(getattr(scores, f.name)[back] for f in fields(PairScores)))
+
+
 class Scorer(Protocol):
     """A way of scoring. All ways give the same numbers; they differ in speed and memory."""
 

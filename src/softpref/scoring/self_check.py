@@ -13,7 +13,7 @@ from softpref.data.tokenization import TokenizedPair
 from softpref.errors import OptionError
 from softpref.scoring.attention import CannotPackError
 from softpref.scoring.plain import pair_logps
-from softpref.scoring.scores import PairScores, Scorer
+from softpref.scoring.scores import PairScores, Scorer, joined
 from softpref.scoring.shared_prefix import PackedScorer
 
 if TYPE_CHECKING:
@@ -98,13 +98,7 @@ def _agreeing(model: nn.Module, pairs: Sequence[TokenizedPair]) -> CheckedScorer
 @torch.no_grad()
 def one_by_one(model: nn.Module, pairs: Sequence[TokenizedPair]) -> PairScores:
     """The plain path with one pair at a time, which needs the least memory."""
-    scores = [pair_logps(model, [pair]) for pair in pairs]
-    return PairScores(
-        torch.cat([one.chosen for one in scores]),
-        torch.cat([one.rejected for one in scores]),
-        torch.cat([one.chosen_length for one in scores]),
-        torch.cat([one.rejected_length for one in scores]),
-    )
+    return joined([pair_logps(model, [pair]) for pair in pairs])
 
 
 def difference(ours: PairScores, theirs: PairScores) -> tuple[float, float]:

@@ -10,14 +10,12 @@ import torch
 from transformers import TrainingArguments
 
 from softpref.core.treatments import Method, has_beta, resolve
+from softpref.data.batching import default_tokens
 from softpref.data.tokenization import TokenOptions
 from softpref.errors import OptionError, nearest
 from softpref.scoring.self_check import SHARING
 
 DEFAULT_BETA = 0.1
-
-# Enough tokens for full speed; more cost memory and bring nothing.
-CPU_TOKENS, DEVICE_TOKENS = 2048, 16384
 
 
 @dataclass
@@ -98,7 +96,7 @@ class SoftPreferenceConfig(TrainingArguments):
 
     def token_budget(self) -> int:
         """Tokens that are computed at a time."""
-        return self.max_tokens_per_batch or (CPU_TOKENS if self.device.type == "cpu" else DEVICE_TOKENS)
+        return self.max_tokens_per_batch or default_tokens(self.device.type)
 
     def _check_speed(self) -> None:
         if self.prefix_sharing not in SHARING:
