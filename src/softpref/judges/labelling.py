@@ -17,6 +17,7 @@ from softpref.errors import InputError
 from softpref.judges.base import Answer, Comparison, Judge
 from softpref.judges.both_orders import Judgement, ask, judgements, orders
 from softpref.judges.ensemble import agreement
+from softpref.judges.failures import by_kind
 from softpref.judges.store import JudgementStore
 
 # p → p, applied to a judge's label after both orders are averaged.
@@ -148,7 +149,7 @@ def write_labels(
     Raises InputError, and writes nothing, when every judgement failed.
     """
     if not any(j.p is not None for j in found):
-        reasons = sorted({failure for j in found for failure in j.failures})
+        reasons = list(by_kind(failure for j in found for failure in j.failures))
         raise InputError(f"all {len(found)} judgements failed ({'; '.join(reasons[:3])}): nothing was labelled")
     with atomic_write(output) as labelled, atomic_write(output.with_suffix(".failed.jsonl")) as failed:
         for pair, judgement, source in zip(pairs, found, sources, strict=True):
@@ -189,7 +190,6 @@ def summarise(
     first = np.array([j.first_shown for j in answered], dtype=float)
     second = np.array([j.second_shown for j in answered], dtype=float)
     known = options.both_orders and bool(answered)
-    reasons = [failure for j in found for failure in j.failures]
     others = {"the labels before": [pair.soft_label for pair in pairs], "gold": options.gold}
     compared = {name: against(found, labels) for name, labels in others.items() if labels is not None}
     return Labelling(
@@ -201,7 +201,7 @@ def summarise(
         position_bias=float(np.mean(first + second - 1)) if known else None,
         # response 1 is preferred in order 1–2 where p_first > ½ there, and in order 2–1 where p_first < ½
         order_disagreement=float(np.mean((first - 0.5) * (0.5 - second) < 0)) if known else None,
-        failures={reason: reasons.count(reason) for reason in sorted(set(reasons))[:20]},
+        failures=by_kind(failure for j in found for failure in j.failures),
         calibration=options.calibration_name,
         against={name: one for name, one in compared.items() if one is not None},
     )
