@@ -1,6 +1,7 @@
 """Commands, exit codes, and one message that says how to mend what was wrong."""
 
 import json
+import os
 import subprocess
 import sys
 from importlib import import_module
@@ -9,7 +10,7 @@ from importlib.metadata import entry_points
 import pytest
 
 from softpref import __version__
-from softpref.cli.main import COMMANDS, DONE, FAULT, INPUT_WRONG, INTERRUPTED, main
+from softpref.cli.main import COMMANDS, DONE, FAULT, INPUT_WRONG, INTERRUPTED, NOBODY_READS, main
 from softpref.cli.options import parse_options
 from softpref.data.read_options import ReadOptions
 from softpref.errors import InterruptedRunError, NonFiniteError, SoftprefError
@@ -47,6 +48,38 @@ def test_help_names_every_command(capsys, arguments):
     for name, what in COMMANDS.items():
         assert name in out
         assert what in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "unbuffered"), [(["--help"], ""), (["--help"], "1"), (["recipes"], ""), (["report", "--help"], "")]
+)
+def test_output_that_nobody_reads_ends_quietly(arguments, unbuffered):
+    """As ``softpref … | head`` once head has gone: no traceback, and what a shell reports of SIGPIPE."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        ended = subprocess.run(
+            [sys.executable, "-m", "softpref.cli.main", *arguments],
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+            check=False,
+        )
+    finally:
+        os.close(writer)
+    assert (ended.returncode, ended.stderr) == (NOBODY_READS, b"")
+
+
+def test_a_pipe_of_somebody_else_is_a_fault(monkeypatch, capfd):
+    """A socket that broke is not standard output: it is not taken for a reader that has gone."""
+
+    def broken(_):
+        raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setattr(import_module("softpref.cli.recipes"), "run", broken)
+    with pytest.raises(BrokenPipeError):
+        main(["recipes"])
+    assert capfd.readouterr().out == ""
 
 
 def test_the_commands_stand_in_the_order_of_the_work():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import select
 import sys
 import traceback
 from collections.abc import Sequence
@@ -33,14 +35,37 @@ COMMANDS = {
 }
 
 DONE, FAULT, INPUT_WRONG, INTERRUPTED = 0, 1, 2, 130
+# What a shell reports of a program that SIGPIPE has ended.
+NOBODY_READS = 141
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code is returned.
 
-    0: done. 2: the input or the options are wrong. 1: a fault of softpref. 130: interrupted, resumable.
+    0: done. 2: the input or the options are wrong. 1: a fault of softpref. 130: interrupted, resumable. 141: nobody reads
+    standard output any more (``softpref … | head``).
     """
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        try:
+            return _command(list(sys.argv[1:] if argv is None else argv))
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        if not _reader_is_gone():
+            raise
+        # what is still buffered goes nowhere, without a word at the exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return NOBODY_READS
+
+
+def _reader_is_gone() -> bool:
+    """Whether it is standard output that broke, and not somebody's socket."""
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
+
+
+def _command(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         sys.stdout.write(help_text())
         return DONE
