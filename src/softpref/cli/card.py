@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from softpref.cli.options import parse_options, say
-from softpref.cli.report import split_folders
+from softpref.cli.words import words_and_options
 from softpref.errors import OptionError
 
 
@@ -30,7 +30,7 @@ class CardCommand:
 
 def run(argv: Sequence[str]) -> None:
     """One run folder, and options in any order."""
-    folders, rest = split_folders(argv)
+    folders, rest = words_and_options(argv)
     options = parse_options(CardCommand, "softpref card RUN", rest)
     if len(folders) != 1:
         raise OptionError(f"{len(folders)} folders are named; name one run: softpref card RUN [--output README.md]")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from softpref.cli.options import parse_options, say
+from softpref.cli.words import words_and_options
 from softpref.errors import OptionError
 
 SUFFIXES = {"html": ".html", "markdown": ".md"}
@@ -30,7 +31,7 @@ class ReportOptions:
 
 def run(argv: Sequence[str]) -> None:
     """Folders and options, in any order."""
-    folders, rest = split_folders(argv)
+    folders, rest = words_and_options(argv)
     options = parse_options(ReportOptions, "softpref report RUN [RUN ...] [HEAD_TO_HEAD ...]", rest)
     if not folders:
         raise OptionError("name the run folders to report on: softpref report RUN [RUN ...] --output report.html")
@@ -42,17 +43,3 @@ def run(argv: Sequence[str]) -> None:
     from softpref.report.page import write_report
 
     say(f"report: {write_report(folders, output, options.title, options.format)}")
-
-
-def split_folders(argv: Sequence[str]) -> tuple[list[str], list[str]]:
-    """What stands for itself, and the options, each with the argument after it."""
-    folders, rest = [], []
-    words = iter(argv)
-    for word in words:
-        if not word.startswith("-"):
-            folders.append(word)
-            continue
-        rest.append(word)
-        if "=" not in word and word not in ("-h", "--help"):
-            rest.extend(value for value in [next(words, None)] if value is not None)
-    return folders, rest

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,8 @@ from softpref.evaluation.sides import (
     Answers,
     Paired,
     Prompts,
-    answers_from_column,
-    answers_from_file,
     answers_from_model,
-    is_file_of_responses,
+    answers_given,
     pair_up,
     read_prompts_of,
 )
@@ -64,11 +62,9 @@ def evaluate(
     data or options that are wrong, before anything is generated.
     """
     sampling, output = sampling or Sampling(), Path(output)
-    is_column = against in _columns(data, model)
-    prompts = read_prompts_of(data, [model] if is_column else [model, against])
-    names = short_names([model, against])
-    theirs = answers_from_column(prompts, against) if is_column else None
-    ours, theirs = _both(model, against, names, prompts, theirs, sampling, output)
+    column = {against} & _columns(data, model)
+    prompts = read_prompts_of(data, [model] if column else [model, against])
+    ours, theirs = _both((model, against), column, prompts, sampling, output)
     paired = pair_up(ours, theirs, prompts)
     repeated = [prompts.texts[place] for place in paired.places]
     result = compare(_side(ours, paired.ours), _side(theirs, paired.theirs), repeated, judge, output)
@@ -92,19 +88,15 @@ def _columns(data: str | Path | None, model: str) -> set[str]:
 
 
 def _both(
-    model: str, against: str, names: Sequence[str], prompts: Prompts, column: Answers | None, sampling: Sampling,
-    output: Path,
-) -> tuple[Answers, Answers]:  # fmt: skip
+    sides: tuple[str, str], column: set[str], prompts: Prompts, sampling: Sampling, output: Path
+) -> tuple[Answers, Answers]:
     """Both sides' answers. Files are read first, so that nothing is generated for a prompt that the other side lacks."""
-    found: list[Answers | None] = [None, column]
-    for i, side in enumerate((model, against)):
-        if found[i] is None and is_file_of_responses(side):
-            found[i] = answers_from_file(side, names[i], prompts)
-    places = [i for i in range(len(prompts)) if all(one is None or one.by_place.get(i) for one in found)]
-    files = output / "responses.jsonl", output / "against.jsonl"
+    named = list(zip(sides, short_names(sides), ((), column), strict=True))
+    given = [answers_given(side, name, prompts, columns) for side, name, columns in named]
+    places = [i for i in range(len(prompts)) if all(one is None or one.by_place.get(i) for one in given)]
     ours, theirs = (
-        one or answers_from_model(side, name, prompts, places, sampling, file)
-        for one, side, name, file in zip(found, (model, against), names, files, strict=True)
+        one or answers_from_model(side, name, prompts, places, sampling, output / file)
+        for one, (side, name, _), file in zip(given, named, ("responses.jsonl", "against.jsonl"), strict=True)
     )
     return ours, theirs
 

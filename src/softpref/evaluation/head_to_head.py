@@ -29,10 +29,8 @@ from softpref.evaluation.provenance import command_line
 from softpref.evaluation.sides import (
     Answers,
     Prompts,
-    answers_from_column,
-    answers_from_file,
     answers_from_model,
-    is_file_of_responses,
+    answers_given,
     pair_up,
     read_prompts_of,
 )
@@ -42,6 +40,7 @@ from softpref.judges.store import JudgementStore
 from softpref.run_folder import COMPARISONS_FOLDER, HEAD_TO_HEAD_FILE
 
 TESTS = ("wilcoxon", "permutation")
+RESPONSES_FOLDER = "responses"
 
 Say = Callable[[str], None]
 
@@ -116,16 +115,12 @@ def _answers(
 ) -> dict[Run, Answers]:
     """What every run says. Files and columns are read first: a fault in them is found before anything is generated."""
     runs = {run: _slug(method, run) for method in methods for run in method.runs}
-    found = {}
-    for run, name in runs.items():
-        if run.path in columns:
-            found[run] = answers_from_column(prompts, run.path)
-        elif is_file_of_responses(run.path):
-            found[run] = answers_from_file(run.path, name, prompts)
+    given = {run: answers_given(run.path, name, prompts, columns) for run, name in runs.items()}
+    found = {run: answers for run, answers in given.items() if answers is not None}
     for run, name in runs.items():
         if run not in found:
             say(f"responses of {name} to {len(prompts)} prompts")
-            file = output / "responses" / f"{re.sub(r'[^A-Za-z0-9._-]+', '_', name)}.jsonl"
+            file = output / RESPONSES_FOLDER / f"{re.sub(r'[^A-Za-z0-9._-]+', '_', name)}.jsonl"
             found[run] = answers_from_model(run.path, name, prompts, range(len(prompts)), sampling, file)
     return found
 

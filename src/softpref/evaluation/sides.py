@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -94,6 +94,13 @@ def read_prompts_of(data: str | Path | None, sides: Sequence[str]) -> Prompts:
 def is_file_of_responses(side: str) -> bool:
     """Whether a side is named by a file; a folder of that name is a model."""
     return side.endswith(FILE_SUFFIXES) and not Path(side).is_dir()
+
+
+def answers_given(side: str, name: str, prompts: Prompts, columns: Collection[str] = ()) -> Answers | None:
+    """Responses that stand somewhere already: in a column of the data, or in a file. None for a model, which must be asked."""
+    if side in columns:
+        return answers_from_column(prompts, side)
+    return answers_from_file(side, name, prompts) if is_file_of_responses(side) else None
 
 
 def answers_from_file(path: str, name: str, prompts: Prompts) -> Answers:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from softpref.errors import InputError
+from softpref.evaluation.naming import short_names
 from softpref.run_folder import (
     CLASSIFICATION_FILE,
     CLASSIFICATIONS_FOLDER,
@@ -84,18 +85,12 @@ def read_folders(folders: Sequence[str | Path]) -> Found:
 
 
 def names_of(folders: Sequence[str | Path]) -> list[str]:
-    """The last part of each path, with as many parents before it as tell it from the others."""
+    """As ``short_names`` does. Raises InputError where a folder is named twice, in whatever way."""
     paths = [Path(folder).resolve() for folder in folders]
     for path, count in Counter(paths).items():
         if count > 1:
             raise InputError(f"{path}: is named {count} times; name every run once")
-    names = [path.name for path in paths]
-    depth = 1
-    while shared := {name for name, count in Counter(names).items() if count > 1}:
-        depth += 1
-        longer = ["/".join(path.parts[-depth:]) for path in paths]
-        names = [long if name in shared else name for name, long in zip(names, longer, strict=True)]
-    return names
+    return short_names([str(path) for path in paths])
 
 
 def read_head_to_head(folder: str | Path) -> HeadToHead | None:
