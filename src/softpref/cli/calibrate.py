@@ -12,12 +12,7 @@ from softpref.data.read_options import ReadOptions
 from softpref.errors import OptionError
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
     from softpref.evaluation.calibration import FitOptions, GoldOptions, Outcome
-
-SCORES = {"brier": "Brier score", "log_score": "log score, nats", "ece": "ECE, 10 bins"}
-PARTS = ("before", "after", "difference")
 
 
 @dataclass
@@ -73,8 +68,10 @@ def run(argv: Sequence[str]) -> None:
         write_out_of_fold(options.out_of_fold, outcome)
         say(f"out-of-fold labels: {options.out_of_fold}")
     if options.html is not None:
-        _write_page(Path(options.html), outcome)
-        say(f"reliability plot: {options.html}")
+        from softpref.report.calibration_report import calibration_report
+        from softpref.report.page import write_page
+
+        say(f"reliability plot: {write_page(calibration_report(outcome), options.html)}")
 
 
 def _stage_options(options: CalibrateOptions) -> tuple[GoldOptions, FitOptions]:
@@ -99,6 +96,8 @@ def _check_files(options: CalibrateOptions) -> None:
 
 
 def _show(outcome: Outcome, options: CalibrateOptions) -> None:
+    from softpref.report.calibration_words import PARTS, SCORES, parameters
+
     fitted_on, scores = outcome.calibration.fitted_on, outcome.calibration.scores
     say(
         f"{fitted_on['file']}: {fitted_on['rows']} rows in {fitted_on['groups']} groups by {fitted_on['group']}, "
@@ -111,7 +110,7 @@ def _show(outcome: Outcome, options: CalibrateOptions) -> None:
             f"{outcome.clipped} labels lay outside [{options.clip:g}, 1 − {options.clip:g}] and count as its ends; "
             "the scores hang on that bound (--clip)"
         )
-    say(f"{outcome.calibration.method}: {_parameters(outcome)}, fitted on all rows")
+    say(f"{outcome.calibration.method}: {parameters(outcome.calibration.calibrator)}, fitted on all rows")
     say(f"scores out of fold ({scores['folds']} folds, no group in fit and score alike), 95% intervals over groups:")
     say(f"  {'':<16}{'before':<24}{'after':<24}after − before")
     for name, label in SCORES.items():
@@ -119,105 +118,6 @@ def _show(outcome: Outcome, options: CalibrateOptions) -> None:
     say("  (an ECE counts noise, so its intervals lean upwards; Brier and log score decide)")
 
 
-def _parameters(outcome: Outcome) -> str:
-    from softpref.core.calibration import Isotonic, Temperature
-
-    fitted = outcome.calibration.calibrator
-    if isinstance(fitted, Temperature):
-        return f"T = {fitted.temperature:.3f}"
-    if isinstance(fitted, Isotonic):
-        lowest = 1 - fitted.values[-1] if fitted.symmetric else fitted.values[0]
-        return f"{len(fitted.knots)} knots, p from {lowest:.3f} to {fitted.values[-1]:.3f}"
-    return f"slope {fitted.slope:.3f}, intercept {fitted.intercept:+.3f}"
-
-
 def _interval(figure: dict[str, Any], part: str) -> str:
     sign = "+" if part == "difference" else ""
     return f"{figure['value']:{sign}.3f} [{figure['low']:{sign}.3f}, {figure['high']:{sign}.3f}]"
-
-
-# --- the page -------------------------------------------------------------------------------------------------------------
-
-PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<title>{{ title }}</title>
-<style>
-:root { color-scheme: light dark; --ground: #fff; --ink: #1d1d1f; --soft: #5c5c63; --line: #dcdce1; }
-@media (prefers-color-scheme: dark) { :root { --ground: #16171a; --ink: #ececf0; --soft: #a5a5ae; --line: #34353b; } }
-body { margin: 0 auto; max-width: 46rem; padding: 2rem 1rem 4rem; background: var(--ground); color: var(--ink); }
-body { font: 16px/1.55 system-ui, sans-serif; } p, figcaption { color: var(--soft); overflow-wrap: anywhere; }
-figure { margin: 0; max-width: 34rem; } figure svg { width: 100%; height: auto; color: var(--soft); }
-table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
-th, td { text-align: left; padding: .35rem 1.1rem .35rem 0; border-bottom: 1px solid var(--line); }
-</style>
-</head>
-<body>
-<main>
-<h1>{{ title }}</h1>
-<p>{{ on.rows }} rows in {{ on.groups }} groups by {{ on.group }} of {{ on.file }}; judge: {{ on.judge or "unknown" }};
-gold: {{ on.gold }}. {{ parameters }}.</p>
-<figure>{{ figure | safe }}<figcaption>Mean gold label against mean p in bins of p, with 95% intervals over groups. "After"
-is out of fold. On the diagonal, p can be taken at its word.</figcaption></figure>
-<table>
-<thead><tr><th scope="col">lower is better</th>{% for part in parts %}<th scope="col">{{ part }}</th>{% endfor %}</tr></thead>
-<tbody>
-{% for label, figures in rows %}
-<tr><th scope="row">{{ label }}</th>{% for figure in figures %}<td>{{ figure }}</td>{% endfor %}</tr>
-{% endfor %}
-</tbody>
-</table>
-<p>Scores come from {{ scores.folds }} folds with no group in fit and score alike; 95% intervals over groups.</p>
-</main>
-</body>
-</html>
-"""
-
-
-def _write_page(path: Path, outcome: Outcome) -> None:
-    """One self-contained page: no script, no request, all foreign text escaped."""
-    from jinja2 import Environment, StrictUndefined
-
-    from softpref.data.files import atomic_write
-
-    calibration = outcome.calibration
-    scores = calibration.scores
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    page = environment.from_string(PAGE).render(
-        title=f"Calibration by {calibration.method}",
-        on=calibration.fitted_on,
-        parameters=_parameters(outcome),
-        figure=_reliability_figure(outcome),
-        parts=PARTS,
-        rows=[(label, [_interval(scores[part][name], part) for part in PARTS]) for name, label in SCORES.items()],
-        scores=scores,
-    )
-    with atomic_write(path) as file:
-        file.write(page)
-
-
-def _reliability_figure(outcome: Outcome) -> str:
-    from softpref.evaluation.calibration import reliability
-    from softpref.report.charts import INK, PALETTE, svg
-
-    series = {"before": outcome.before, "after": outcome.after}
-
-    def draw(axes: Axes) -> None:
-        axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=":")
-        for colour, (name, log_odds) in zip(PALETTE, series.items(), strict=False):
-            points = list(reliability(log_odds, outcome.rows))
-            p = [mean for mean, _ in points]
-            axes.vlines(p, [gold.low for _, gold in points], [gold.high for _, gold in points], color=colour, alpha=0.4)
-            axes.plot(
-                p, [gold.value for _, gold in points], "o-", color=colour, label=name, markersize=4, linewidth=1.2
-            )
-        axes.set_xlim(0, 1)
-        axes.set_ylim(0, 1)
-        axes.set_xlabel("p that the first side is better")
-        axes.set_ylabel("mean gold label")
-        axes.legend(frameon=False, fontsize=8, labelcolor=INK)
-
-    return svg(draw, "Reliability before and after calibration", (4.6, 4.2))

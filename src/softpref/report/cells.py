@@ -92,5 +92,6 @@ FORMS: dict[str, Callable[[Any], Cell]] = {
     "p_value": _scalar(p_value),
     "estimate": _estimate(".3f"),
     "estimate2": _estimate(".2f"),
+    "estimate_signed": _estimate("+.3f"),
     "estimate_percent": _estimate(".1%"),
 }

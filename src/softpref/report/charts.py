@@ -200,14 +200,20 @@ def reliability(
     axes_names: tuple[str, str],
     title: str,
     prefix: str = "",
+    bars: Mapping[str, Sequence[tuple[float, float]]] | None = None,
 ) -> str:
-    """Mean label against mean prediction; on the diagonal a prediction can be taken at its word."""
+    """Mean label against mean prediction; on the diagonal a prediction can be taken at its word.
+
+    ``bars`` are the points' intervals, from the lower to the upper end, drawn as thin bars.
+    """
 
     def draw(axes: Axes) -> None:
         axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=":")
         drawn = {}
         for name, points in series.items():
             xs, ys = zip(*points, strict=True)
+            lows, highs = zip(*(bars or {}).get(name, [(y, y) for y in ys]), strict=True)
+            axes.vlines(xs, lows, highs, color=colours[name], alpha=0.35, linewidth=1.2)
             [drawn[name]] = axes.plot(xs, ys, marker="o", markersize=3.8, **_line_style(name, colours))
         axes.set_xlim(0, 1)
         axes.set_ylim(0, 1)

@@ -8,12 +8,12 @@ from softpref.core.calibration import CLIP, clipped_log_odds
 from softpref.core.statistics import cluster_bootstrap
 from softpref.evaluation.calibration import SCORES, GoldRows, reliability
 from softpref.report import charts
+from softpref.report.calibration_words import SCORES as NAMES
 from softpref.report.cells import interval
 from softpref.report.data_sections.agreement import LABEL
 from softpref.report.document import Column, Facts, Figure, Section, Table
 from softpref.report.palette import colours_of
 
-NAMES = {"brier": "Brier score", "log_score": "log score, nats", "ece": "ECE, 10 bins"}
 COLUMNS = (Column("p", "mean p", "number"), Column("gold", "mean gold", "estimate"), Column("pairs", "pairs", "count"))
 CAPTION = "Mean gold label against mean p, in ten bins"
 TEXT = (
@@ -39,6 +39,7 @@ def against_gold(rows: GoldRows | None) -> Section:
 def _figure(points: list[dict[str, Any]]) -> Figure:
     series = {LABEL: [(row["p"], row["gold"]["value"]) for row in points]}
     names = ("soft label p", "mean gold label")
-    drawn = charts.reliability(series, colours_of([LABEL]), names, CAPTION, "reliability-")
+    bars = {LABEL: [(row["gold"]["low"], row["gold"]["high"]) for row in points]}
+    drawn = charts.reliability(series, colours_of([LABEL]), names, CAPTION, "reliability-", bars)
     said = "; ".join(f"at p = {row['p']:.2f} {row['gold']['value']:.2f}" for row in points)
     return Figure("reliability", CAPTION, f"{CAPTION}: {said}.", drawn, Table("reliability", CAPTION, COLUMNS, points))
