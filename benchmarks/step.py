@@ -3,6 +3,7 @@
     python benchmarks/step.py                                     all models and shapes; the README's and docs' table
     python benchmarks/step.py --models small --shapes summary --rounds 5
     python benchmarks/step.py --growth                            how time and memory grow with length and vocabulary
+    python benchmarks/step.py --profile                           where one update of softpref goes (on a CPU)
 
 Every contender is a process of its own that trains the same random Llama on the same pairs in the same order with AdamW.
 softpref takes turns with each of the others, one update at a time; what is timed is one update, from batch to new weights. The
@@ -16,6 +17,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import itertools
 import json
 import os
 import random
@@ -24,6 +26,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -79,6 +82,10 @@ def main() -> None:
     if options.growth:
         growth(options)
         return
+    if options.profile:
+        for name, shape in itertools.product(options.models, options.shapes):
+            print(f"\n### {name}, {shape}\n\n{profile(MODELS[name], SHAPES[shape], options.warm_up)}", flush=True)
+        return
     for name in options.models:
         model = MODELS[name] if options.pairs is None else dataclasses.replace(MODELS[name], pairs=options.pairs)
         for shape in options.shapes:
@@ -98,6 +105,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--warm_up", type=int, default=2, help="updates before them")
     parser.add_argument("--pairs", type=int, help="pairs an update (8 for small, 4 for wide)")
     parser.add_argument("--growth", action="store_true", help="length and vocabulary, plain against softpref")
+    parser.add_argument("--profile", action="store_true", help="softpref alone: its parts of one update")
     for name in ("worker", "model", "shape"):
         parser.add_argument(f"--{name}", help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -239,7 +247,9 @@ def work(name: str, model: Model, shape: Shape, updates: int) -> None:
         trainer = (trl_trainer if name.startswith("trl") else our_trainer)(name, model, rows, folder, turn.callback())
         turn.before = memory(reset=True)
         trainer.train()
-        turn.finish(flops(model, trainer), matrix_peak() if name == "ours" else 0.0)
+        ours = name == "ours"
+        work_left = flops(model, trainer.train_dataset) / updates if ours else 0.0
+        turn.finish(work_left, matrix_peak() if ours else 0.0)
 
 
 class Turn:
@@ -321,7 +331,7 @@ def settings(model: Model, rows: list[Any], folder: str) -> dict[str, Any]:
         "output_dir": folder, "per_device_train_batch_size": model.pairs, "max_steps": len(rows) // model.pairs, "beta": 0.1,
         "learning_rate": 1e-6, "report_to": "none", "save_strategy": "no", "logging_steps": 10**6, "disable_tqdm": True,
         "max_length": 4096, "train_sampling_strategy": "sequential", "bf16": torch.cuda.is_available(),
-        "gradient_checkpointing": False, "use_cpu": not torch.cuda.is_available(),
+        "use_cpu": not torch.cuda.is_available(),
     }  # fmt: skip
 
 
@@ -331,7 +341,10 @@ def trl_trainer(_: str, model: Model, rows: list[Any], folder: str, callback: An
 
     policy, tokenizer = parts(model)
     data = Dataset.from_list([{key: row[key] for key in ("prompt", "chosen", "rejected")} for row in rows])
-    args = DPOConfig(**settings(model, rows, folder), precompute_ref_log_probs=True, precompute_ref_batch_size=2)
+    args = DPOConfig(
+        **settings(model, rows, folder),
+        precompute_ref_log_probs=True, precompute_ref_batch_size=2, gradient_checkpointing=False,
+    )  # fmt: skip
     return DPOTrainer(policy, args=args, train_dataset=data, processing_class=tokenizer, callbacks=[callback])
 
 
@@ -399,16 +412,71 @@ class Everywhere:
         return paired(sums, row.lengths.to(sums), pairs)
 
 
+# ------------------------------------------------------------------------------------------------------- the profile
+
+PRODUCTS = {"aten::mm", "aten::addmm", "aten::addmm_", "aten::bmm"}
+
+
+def profile(model: Model, shape: Shape, warm_up: int) -> str:
+    """One update after the warm-up, by torch.profiler: every operator's own time, summed by what it is for."""
+    import torch
+    from torch.profiler import ProfilerActivity
+    from torch.profiler import profile as profiler
+    from transformers import TrainerCallback
+
+    if torch.cuda.is_available():
+        raise SystemExit("--profile is for a CPU")
+    recorded = profiler(activities=[ProfilerActivity.CPU])
+
+    class Record(TrainerCallback):
+        def on_step_begin(self, args: Any, state: Any, *_: Any, **__: Any) -> None:
+            if state.global_step == warm_up:
+                recorded.start()
+
+        def on_step_end(self, args: Any, state: Any, *_: Any, **__: Any) -> None:
+            if state.global_step == warm_up + 1:
+                recorded.stop()
+
+    rows = make_rows(model, shape, warm_up + 1)
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["SOFTPREF_CACHE"] = folder
+        trainer = our_trainer("ours", model, rows, folder, Record())
+        trainer.train()
+    parts: Counter[str] = Counter()
+    for event in recorded.events():
+        parts[part(event)] += event.self_cpu_time_total / 1e6
+    total = sum(parts.values())
+    lines = [f"| {name} | {seconds * 1e3:,.0f} ms | {seconds / total:.0%} |" for name, seconds in parts.most_common()]
+    products = sum(seconds for name, seconds in parts.items() if name.endswith("products"))
+    rate, peak = flops(model, list(trainer.train_dataset)[-model.pairs :]) / products, matrix_peak()
+    lines.append(f"\nmatrix products: {rate / 1e9:.0f} GFLOP/s; a large one reaches {peak / 1e9:.0f}")
+    return "\n".join([f"| one update | {total * 1e3:,.0f} ms | |", "|---|---|---|", *lines])
+
+
+def part(event: Any) -> str:
+    """What an operator is for, by its name and by those of what called it."""
+    callers = []
+    caller = event
+    while caller is not None:
+        callers.append(caller.name)
+        caller = caller.cpu_parent
+    within = " ".join(callers)
+    if "Optimizer" in within:
+        return "optimiser"
+    if "_TokenLogps" in within:
+        return "head: matrix products" if event.name in PRODUCTS else "head: exponentials, sums"
+    if "scaled_dot_product" in event.name:
+        return "body: attention"
+    return "body: matrix products" if event.name in PRODUCTS else "the rest: norms, rotations, activations, copies"
+
+
 # -------------------------------------------------------------------------------------------------------- measuring
 
 
-def flops(model: Model, trainer: Any) -> float:
-    """Of one mean update, that no exact method can do without: every token once through the body, responses through the head."""
-    data = trainer.train_dataset
-    if not hasattr(data, "counts"):
-        return 0.0
-    tokens = sum(row.tokens for row in data) / len(data) * model.pairs
-    scored = sum(len(row.chosen) + len(row.rejected) for row in data) / len(data) * model.pairs
+def flops(model: Model, pairs: Any) -> float:
+    """What no exact method can do without: every token of these pairs once through the body, responses through the head."""
+    tokens = sum(pair.tokens for pair in pairs)
+    scored = sum(len(pair.chosen) + len(pair.rejected) for pair in pairs)
     return 6.0 * (model.body * tokens + model.hidden * model.vocabulary * scored)
 
 
