@@ -9,9 +9,13 @@ import pytest
 from softpref.errors import OptionError
 from softpref.experiments.demo import METHODS, DemoSettings, run_demo
 from softpref.experiments.plan_world_judge import gold, plan_world_judge
+from softpref.report.collect import read_folders
+from softpref.report.run_report import run_report
 from softpref.run_folder import read_json, read_lines
 
-SMALL = DemoSettings(sft_rows=320, pairs=64, updates=4, checkpoints=2, samples=2, best_of=2, held_out=0.02)
+SMALL = DemoSettings(
+    sft_rows=320, pairs=64, held_out_pairs=24, updates=10, checkpoints=2, samples=2, best_of=2, held_out=0.02
+)
 
 
 @pytest.fixture(scope="module")
@@ -60,11 +64,49 @@ def test_gold_in_the_figures_is_that_of_the_responses(demo):
 def test_the_frontier_starts_at_the_reference_and_ends_at_the_model(demo):
     folder, *_ = demo
     points = read_json(folder / "dpo" / "frontier.json")["points"]
-    assert [point["step"] for point in points] == [0, 2, 4]
+    assert [point["step"] for point in points] == [0, 5, 10]
     assert points[0]["kl"] == 0
     sampled = read_json(folder / "dpo" / "evaluations" / "sampled" / "evaluation.json")
     assert points[-1]["kl"] == sampled["kl"]["value"]
     assert points[-1]["reward"] == pytest.approx(sampled["reward"]["value"])
+
+
+def test_the_report_shows_everything_that_a_report_can(demo):
+    """Every part is there."""
+    folder, *_ = demo
+    document = run_report(read_folders([folder / name for name in ("sft", *METHODS, "head_to_head")]), "demo")
+    sections = {section.name for section in document.sections}
+    assert sections >= {"labels", "head-to-head-head-to-head", "over-optimisation", "implicit-reward", "training"}
+    # its 20 updates are fewer than lie between two lines of the log
+    assert document.missing == ["a training log of sft"]
+    assert document.detail.startswith("Head to head on ")
+
+
+def test_held_out_pairs_are_of_tasks_that_training_never_saw(demo):
+    folder, *_ = demo
+    held_out, seen = read_lines(folder / "data" / "held_out.jsonl"), read_lines(folder / "data" / "pairs.jsonl")
+    prompts = {row["prompt"] for row in held_out}
+    assert prompts <= {row["prompt"] for row in read_lines(folder / "data" / "test.jsonl")}
+    assert not prompts & {row["prompt"] for row in seen}
+    assert all(row["label_source"]["judge"] == plan_world_judge(1).identity for row in held_out)
+    for name in METHODS:
+        found = read_json(folder / name / "classifications" / "held_out" / "classification.json")
+        assert found["pairs"] == len(held_out)
+        inside = read_json(folder / name / "over_optimisation.json")
+        assert [point["step"] for point in inside["checkpoints"]] == [5, 10]
+        assert inside["checkpoints"][-1]["by_bin"] == inside["by_bin"]
+
+
+def test_the_head_to_head_is_by_the_responses_of_the_evaluations(demo):
+    folder, *_ = demo
+    found = read_json(folder / "head_to_head" / "head_to_head.json")
+    assert found["models"] == ["sft", *METHODS]
+    [pair] = [one for one in found["pairs"] if (one["model"], one["against"]) == ("sft", "gdpo")]
+    evaluated = read_json(folder / "gdpo" / "evaluations" / "greedy" / "evaluation.json")
+    rates = [one["win_rates"]["percentage"]["value"] for one in (pair, evaluated)]
+    assert sum(rates) == pytest.approx(1)
+    generated = (folder / "head_to_head" / "responses" / "gdpo.jsonl").read_text()
+    assert generated == (folder / "gdpo" / "evaluations" / "greedy" / "responses.jsonl").read_text()
 
 
 def test_all_methods_start_from_the_same_model_with_the_papers_betas(demo):

@@ -18,22 +18,26 @@ import numpy as np
 
 from softpref.core import calibration, soft_labels
 from softpref.core.statistics import Estimate, cluster_bootstrap, tie_aware_accuracy
-from softpref.data.files import atomic_write, write_json
+from softpref.data.files import write_json
 from softpref.data.formats import read_pairs, write_rows
 from softpref.errors import OptionError
 from softpref.evaluation.best_of import best_of, best_of_kl_bound
+from softpref.evaluation.classify import classify
 from softpref.evaluation.comparison import Side, compare
 from softpref.evaluation.evaluate import Reward, evaluate
 from softpref.evaluation.frontier import at_equal_kl, frontier
+from softpref.evaluation.head_to_head import RESPONSES_FOLDER, head_to_head
+from softpref.evaluation.over_optimisation import over_optimisation
 from softpref.evaluation.responses import generated
 from softpref.experiments import plan_world
 from softpref.experiments.plan_world_judge import SCALE, gold, plan_world_judge
 from softpref.experiments.small_model import save, small_llama, word_tokenizer
 from softpref.generation.sampling import Sampling
 from softpref.judges.labelling import label_pairs
-from softpref.report.collect import read_run
-from softpref.report.page import render
-from softpref.run_folder import RUN_FILE
+from softpref.report.collect import read_folders, read_run
+from softpref.report.page import write_page
+from softpref.report.run_report import run_report
+from softpref.run_folder import CLASSIFICATIONS_FOLDER, EVALUATIONS_FOLDER, OVER_OPTIMISATION_FILE, RUN_FILE
 from softpref.training.recipe import TrainRecipe
 
 # The paper's betas for Plasma Plan (arXiv 2409.06691, §5).
@@ -47,6 +51,7 @@ class DemoSettings:
     seed: int = 1
     sft_rows: int = 10_000
     pairs: int = 2400
+    held_out_pairs: int = 384
     updates: int = 75
     learning_rate: float = 1e-4
     checkpoints: int = 5
@@ -73,10 +78,14 @@ def run_demo(output: str | Path, settings: DemoSettings | None = None, say: Say 
     demo.make_data()
     demo.train_sft()
     demo.label()
+    demo.label_held_out()
     for method in METHODS:
         demo.train_method(method)
     for name in ("sft", *METHODS):
         demo.evaluate_run(name)
+    for method in METHODS:
+        demo.look_inside(method)
+    demo.head_to_head()
     table = demo.table()
     return demo.report(table), table
 
@@ -92,6 +101,7 @@ class Demo:
     def __post_init__(self) -> None:
         self.started = time.perf_counter()
         self.data = self.folder / "data"
+        self.held_out = self.data / "held_out.jsonl"
         self.judge = plan_world_judge(self.settings.seed)
         rng = np.random.default_rng([self.settings.seed, 0])
         self.splits = plan_world.split(plan_world.tasks(), rng, self.settings.held_out)
@@ -115,12 +125,14 @@ class Demo:
     # --- data and labels --------------------------------------------------------------------------------------------
 
     def make_data(self) -> None:
-        """Drafts to imitate, unlabelled pairs, and the prompts of held-out tasks."""
+        """Drafts to imitate, unlabelled pairs, and the prompts of held-out tasks with unlabelled pairs of their own."""
         s, train = self.settings, self.splits.train
         self.stage(f"writing {s.sft_rows} drafts and {s.pairs} pairs of plans for {len(train)} tasks")
         write_rows(self.data / "sft.jsonl", plan_world.sft_rows(train, np.random.default_rng([s.seed, 1]), s.sft_rows))
         write_rows(self.data / "unlabelled.jsonl", plan_world.pairs(train, np.random.default_rng([s.seed, 2]), s.pairs))
         write_rows(self.data / "test.jsonl", [{"prompt": task.prompt} for task in self.test])
+        unseen = plan_world.pairs(self.test, np.random.default_rng([s.seed, 3]), s.held_out_pairs)
+        write_rows(self.data / "unlabelled_held_out.jsonl", unseen)
 
     def label(self) -> None:
         """Soft labels from the simulated judge, both orders; and how they compare with the truth."""
@@ -139,6 +151,11 @@ class Demo:
         write_json(self.data / "pairs.labels.json", {**labelling.as_dict(), "gold": against_gold})
         self.say(f"          coverage {labelling.coverage:.1%}, position bias {labelling.position_bias:+.2f}, "
                  + ", ".join(f"{name} {value:.3f}" for name, value in against_gold.items()))  # fmt: skip
+
+    def label_held_out(self) -> None:
+        """Soft labels from the same judge for pairs of held-out tasks."""
+        self.stage(f"asking it about {self.settings.held_out_pairs} pairs of held-out tasks")
+        label_pairs(read_pairs(self.data / "unlabelled_held_out.jsonl"), self.judge, self.held_out)
 
     # --- training ---------------------------------------------------------------------------------------------------
 
@@ -215,6 +232,29 @@ class Demo:
         prompts = [task.prompt for task in self.test]
         frontier(self.folder / name, self.folder / "sft", prompts, self.sampled, Reward("gold", gold))
 
+    def look_inside(self, name: str) -> None:
+        """A run's implicit reward, and its log-ratios at every checkpoint, on the labelled pairs of held-out tasks."""
+        run = self.folder / name
+        classified = run / CLASSIFICATIONS_FOLDER / "held_out"
+        if (run / OVER_OPTIMISATION_FILE).is_file():
+            return
+        self.stage(f"implicit reward and log-ratios of {name} on pairs of held-out tasks")
+        classify(str(run), self.held_out, classified)
+        over_optimisation(run, self.held_out, checkpoints=True)
+
+    def head_to_head(self) -> None:
+        """Every model against every other before the judge, by the greedy responses that the evaluations have left."""
+        self.stage("every model against every other, head to head")
+        folder = self.folder / "head_to_head"
+        for name in ("sft", *METHODS):
+            for suffix in (".jsonl", ".settings.json"):
+                there = self.folder / name / EVALUATIONS_FOLDER / "greedy" / f"responses{suffix}"
+                here = folder / RESPONSES_FOLDER / f"{name}{suffix}"
+                here.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(there, here)
+        models = [str(self.folder / name) for name in ("sft", *METHODS)]
+        head_to_head(models, self.data / "test.jsonl", self.judge, folder, self.greedy)
+
     # --- what came of it --------------------------------------------------------------------------------------------
 
     def best_of_sft(self) -> tuple[Estimate, dict[str, Any]]:
@@ -270,17 +310,15 @@ class Demo:
 
     def report(self, table: dict[str, Any]) -> Path:
         """The page."""
-        file = self.folder / "report.html"
-        runs = [read_run(self.folder / name) for name in ("sft", *METHODS)]
+        folders = [self.folder / name for name in ("sft", *METHODS, "head_to_head")]
         summary = (
             "PlanWorld: a small language model, trained from scratch on imperfect plans, learns from the soft labels of a "
             "simulated judge with a position bias, a wrong temperature, noise and failures. Gold is the truth that it "
             "sees through those faults. Held-out tasks combine parts that training has seen apart. One seed: differences "
             "smaller than the intervals mean nothing."
         )
-        text = render(runs, "softpref demo", {"summary": summary, "table": table})
-        with atomic_write(file) as out:
-            out.write(text)
+        document = run_report(read_folders(folders), "softpref demo", {"summary": summary, "table": table})
+        file = write_page(document, self.folder / "report.html")
         self.stage("done")
         return file
 
