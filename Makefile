@@ -5,12 +5,13 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 SERVER := .judge-server
 
-.PHONY: demo real bench test test-server lint clean
+.PHONY: demo real study bench test test-server lint clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo   the whole way on a small generated world; ends with the path of the report"
 	@echo "make real   the same losses on real votes (SOFTPREF_DATA names the folder with the data)"
+	@echo "make study  the paper's comparison with seeds and intervals (about two hours on two cores; goes on where it stopped)"
 	@echo "make test   the whole test suite"
 	@echo "make test-server   labels from a real server (vLLM on the CPU, 2.3 GB in an environment of its own)"
 	@echo "make bench  one training update beside TRL's and a plain one: speed and memory (wants a quiet machine)"
@@ -26,6 +27,9 @@ demo: $(INSTALLED)
 
 real: $(INSTALLED)
 	$(BIN)/softpref real --output real
+
+study: $(INSTALLED)
+	$(BIN)/softpref study --output study
 
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/step.py
@@ -50,4 +54,4 @@ lint: $(INSTALLED)
 	$(BIN)/python -m pytest -q tests/test_package.py
 
 clean:
-	rm -rf $(VENV) $(SERVER) demo real
+	rm -rf $(VENV) $(SERVER) demo real study

@@ -31,6 +31,7 @@ COMMANDS = {
     "card": "write a model card for the Hub about one run",
     "real": "learn from real votes on arguments, and classify held-out ones",
     "bandit": "the paper's bandit: its two figures, where they hold, and which loss for which labels",
+    "study": "the paper's comparison, repeated with seeds and intervals where the truth is known",
     "demo": "run the whole way on a small generated world, without a network",
 }
 

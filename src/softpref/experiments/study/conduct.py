@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -22,8 +23,8 @@ from softpref.experiments.study.settings import PAPER_BETAS, VERSION, Size, Trai
 from softpref.experiments.study.world import make_world, prompts_of, world_folder
 
 CELLS_FOLDER = "cells"
-# Called before every stage with its name; what it returns is told of every cell.
-OnStage = Callable[[str], OnCell]
+# Called before every stage with its name; what the context gives is told of every cell.
+OnStage = Callable[[str], AbstractContextManager[OnCell]]
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def conduct(
     parts: Sequence[str] = PARTS,
     betas: str = "chosen",
     workers: int | None = None,
-    on_stage: OnStage = lambda _: _silent,
+    on_stage: OnStage = lambda _: nullcontext(_silent),
 ) -> Found:
     """Compute what ``study`` does not hold yet.
 
@@ -135,8 +136,8 @@ class _Lab:
         self, stage: str, name: str, cells: Sequence[Cell], work: Callable[[Mapping[str, Any], Path], Result]
     ) -> list[Result]:
         file = self.study / CELLS_FOLDER / f"{name}.jsonl"
-        progress = self.on_stage(stage)
-        return run_grid(cells, partial(quietly, work, self.study), file, workers=self.workers, on_cell=progress)
+        with self.on_stage(stage) as progress:
+            return run_grid(cells, partial(quietly, work, self.study), file, workers=self.workers, on_cell=progress)
 
 
 def quietly(work: Callable[[Mapping[str, Any], Path], Result], study: Path, cell: Mapping[str, Any]) -> Result:

@@ -1,0 +1,52 @@
+"""The ``softpref study`` command."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from softpref.cli.options import parse_options, say
+from softpref.errors import OptionError, nearest
+
+
+@dataclass
+class StudyOptions:
+    """The paper's comparison in PlanWorld, where the truth is known: methods, label sets, noise, two criteria, and seeds.
+
+    Stopped at any time, it goes on from what lies in the output.
+
+    Attributes:
+        output: Folder for runs, responses, figures and tables.
+        size: small (minutes, shows nothing but that it runs), default (about two hours on two cores) or large.
+        parts: Some of comparison, two_criteria, conditions and noise, as [comparison,noise]; all if not given.
+        betas: chosen, on seeds and tasks of their own from one grid for all methods; or paper, the paper's for plans.
+        workers: Processes at once; one per core if not given.
+    """
+
+    output: str = "study"
+    size: str = "default"
+    parts: tuple[str, ...] | None = None
+    betas: str = "chosen"
+    workers: int | None = None
+
+
+def run(argv: Sequence[str]) -> None:
+    """Conduct the study, and write its tables and pictures."""
+    options = parse_options(StudyOptions, "softpref study", argv)
+    if options.workers is not None and options.workers < 1:
+        raise OptionError(f"workers is {options.workers}; give 1 or more")
+    from softpref.cli.grid_progress import GridProgress
+    from softpref.evaluation.provenance import command_line
+    from softpref.experiments.study.conduct import conduct
+    from softpref.experiments.study.plan import PARTS
+    from softpref.experiments.study.publish import RESULT_FILE, TABLES_FILE, publish
+    from softpref.experiments.study.settings import SIZES
+
+    if options.size not in SIZES:
+        raise OptionError(f"size is {options.size!r}{nearest(options.size, SIZES)}")
+    parts = PARTS if options.parts is None else options.parts
+    folder = Path(options.output)
+    found = conduct(folder, SIZES[options.size], parts, options.betas, options.workers, GridProgress)
+    say(publish(folder, found, command_line(), GridProgress, options.workers))
+    say(f"written to {folder}: {TABLES_FILE}, {RESULT_FILE}, and the figures beside them")

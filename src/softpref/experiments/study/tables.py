@@ -1,0 +1,211 @@
+"""The figures of a study as Markdown tables, each under the question that it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from softpref.experiments.study.results import DECODINGS, KL_LEVELS
+
+Summary = Mapping[str, Any]
+
+# As in the paper (arXiv 2409.06691, §5).
+ALPHA = 0.01
+
+
+def as_markdown(summary: Summary, command: str) -> str:
+    """Every table that the study has figures for."""
+    training = summary["training"]
+    parts = {
+        "comparison": _comparison, "two_criteria": _two_criteria, "conditions": _conditions, "noise": _noise,
+    }  # fmt: skip
+    head = (
+        f"`{command}`. {training['updates']} updates of {training['per_update']} pairs; {training['prompts']} held-out tasks; "
+        "95% intervals over seeds and prompts."
+    )
+    shown = [text for part, make in parts.items() if part in summary for text in make(summary[part])]
+    return "\n".join([head, "", *_betas(summary["betas"]), *_labels(summary["labels"]), *shown])
+
+
+def _betas(betas: Summary) -> list[str]:
+    grid = list(next(iter(betas.values()))["scores"])
+    if not grid:
+        return [
+            _table([["method", "beta (the paper's)"], *([name, f"{one['beta']:g}"] for name, one in betas.items())])
+        ]
+    rows = [[name, *(_score(one, beta) for beta in grid), _chosen(one)] for name, one in betas.items()]
+    caption = "**Betas.** The judge's percentage win rate against SFT on validation tasks, greedy and sampled averaged."
+    return [caption, "", _table([["method", *(f"β {beta}" for beta in grid), "chosen"], *rows])]
+
+
+def _score(one: Summary, beta: str) -> str:
+    return f"{one['scores'][beta]:.3f}"
+
+
+def _chosen(one: Summary) -> str:
+    return f"{one['beta']:g}" + (" (edge of the grid)" if one["at_edge"] else "")
+
+
+def _labels(labels: Summary) -> list[str]:
+    head = ["label set", "pairs", "mean \\|2p − 1\\|", "side is right", "Brier score against the true p"]
+    rows = [
+        [name, f"{one['pairs']:.0f}", f"{one['confidence']:.2f}", _or_dash(one, "accuracy"), _or_dash(one, "brier")]
+        for name, one in labels.items()
+    ]
+    return ["**Labels**, averaged over seeds.", "", _table([head, *rows])]
+
+
+def _or_dash(one: Summary, key: str) -> str:
+    return f"{one[key]:.3f}" if key in one else "–"
+
+
+# --- the comparison -----------------------------------------------------------------------------------------------------
+
+
+def _comparison(comparison: Summary) -> list[str]:
+    found = []
+    for labels, compared in comparison.items():
+        found += [f"**{labels} labels: against the SFT model, by the faulty judge**", "", _against_sft(compared)]
+        found += [f"**{labels} labels: gold, KL and words**", "", _gold(compared)]
+        found += [f"**{labels} labels: geometric less the other, in gold**", "", _differences(compared["differences"])]
+        found += [f"**{labels} labels: gold of samples at equal KL**", "", _at_kl(compared)]
+        for judge, match in compared.get("head_to_head", {}).items():
+            found += [f"**{labels} labels: head to head, greedy, {_JUDGES[judge]}**", "", _matrix(match)]
+        found += [f"**{labels} labels: classification of held-out pairs by βh**", "", _classified(compared)]
+    return found
+
+
+def _against_sft(compared: Summary) -> str:
+    kinds = ("binary", "percentage", "tie_aware", "by_truth")
+    names = {"tie_aware": "tie-aware", "by_truth": "by true p"}
+    head = ["", *(f"{decoding}: {names.get(kind, kind)}" for decoding in DECODINGS for kind in kinds)]
+    rows = [
+        [name, *(_interval(one["win_rates"][decoding][kind]) for decoding in DECODINGS for kind in kinds)]
+        for name, one in compared["methods"].items()
+    ]
+    return _table([head, *rows])
+
+
+def _gold(compared: Summary) -> str:
+    sft = ["sft", *(_interval(compared["sft"][decoding]) for decoding in DECODINGS), "0", ""]
+    rows = [
+        [name, *(_interval(one["gold"][d]) for d in DECODINGS), _interval(one["kl"], 2), f"{one['words']:.1f}"]
+        for name, one in compared["methods"].items()
+    ]
+    return _table([["", "gold, greedy", "gold, sampled", "KL, nats", "words, greedy"], sft, *rows])
+
+
+def _differences(differences: Summary) -> str:
+    along = any("at_kl" in one for one in differences.values())
+    levels = [f"{level:g}" for level in KL_LEVELS] if along else []
+    head = ["", *(f"{d}, seeds above 0" for d in DECODINGS), *(f"sampled, at {level} nats" for level in levels)]
+    rows = [
+        [name, *(_signed_by_seed(one[d]) for d in DECODINGS), *(_signed(one["at_kl"][level]) for level in levels)]
+        for name, one in differences.items()
+    ]
+    return _table([head, *rows])
+
+
+def _at_kl(compared: Summary) -> str:
+    levels = list(compared["at_kl"])
+    rows = [
+        [name, *(_interval(compared["at_kl"][level].get(name)) for level in levels)] for name in compared["methods"]
+    ]
+    return _table([["", *(f"{level} nats" for level in levels)], *rows])
+
+
+_JUDGES = {"judge": "by the faulty judge", "truth": "by the true p"}
+
+
+def _matrix(match: Summary) -> str:
+    """Percentage win rate of row against column; ** where p < 0.01 (Wilcoxon, Holm over all pairs of the matrix)."""
+    won: dict[tuple[str, str], str] = {}
+    for pair in match["pairs"]:
+        sure = "**" if pair["p_holm"] < ALPHA else ""
+        rate = pair["percentage"]["value"]
+        won[pair["model"], pair["against"]] = f"{rate:.3f}{sure}"
+        won[pair["against"], pair["model"]] = f"{1 - rate:.3f}{sure}"
+    names = match["methods"]
+    return _table([["", *names], *([row, *(won.get((row, column), "–") for column in names)] for row in names)])
+
+
+def _classified(compared: Summary) -> str:
+    kinds = compared["classification"]
+    figures = ("accuracy", "auc", "brier")
+    head = ["", *(f"{kind}: {figure.upper() if figure == 'auc' else figure}" for kind in kinds for figure in figures)]
+    rows = [
+        [name, *(_interval(kinds[kind][name][figure]) for kind in kinds for figure in figures)]
+        for name in compared["methods"]
+    ]
+    return _table([head, *rows])
+
+
+# --- the other parts ----------------------------------------------------------------------------------------------------
+
+
+def _two_criteria(methods: Summary) -> list[str]:
+    criteria = list(next(iter(methods.values()))["greedy"]["worth"])
+    head = [
+        "",
+        *(f"{d}: {what}" for d in DECODINGS for what in (*(f"won by {c}" for c in criteria), *criteria, "mean")),
+    ]
+    rows = [[name, *(cell for d in DECODINGS for cell in _both(one[d], criteria))] for name, one in methods.items()]
+    caption = f"**Two criteria**: half of the pairs labelled by {criteria[0]}, half by {criteria[1]}; judged by both."
+    return [caption, "", _table([head, *rows])]
+
+
+def _both(one: Summary, criteria: Sequence[str]) -> list[str]:
+    won = [_interval(one["win_rates"][criterion]["percentage"]) for criterion in criteria]
+    worth = [_interval(one["worth"][criterion]) for criterion in criteria]
+    return [*won, *worth, _interval(one["mean_worth"])]
+
+
+def _conditions(by_labels: Summary) -> list[str]:
+    return ["**What is wrong with the labels**, gold.", "", _by_labels(by_labels)]
+
+
+def _noise(by_labels: Summary) -> list[str]:
+    return ["**Label noise**, gold.", "", _by_labels(by_labels)]
+
+
+def _by_labels(by_labels: Summary) -> str:
+    methods = list(next(iter(by_labels.values()))["methods"])
+    gaps = list(next(iter(by_labels.values()))["differences"])
+    head = ["labels", *(f"{name}: {d}" for d in DECODINGS for name in (*methods, *gaps))]
+    rows = [[labels, *_cells(one, methods, gaps)] for labels, one in by_labels.items()]
+    return _table([head, *rows])
+
+
+def _cells(one: Summary, methods: Iterable[str], gaps: Iterable[str]) -> list[str]:
+    gaps, methods = list(gaps), list(methods)
+    found = []
+    for decoding in DECODINGS:
+        found += [f"{one['methods'][name]['gold'][decoding]['value']:.3f}" for name in methods]
+        found += [_signed_by_seed(one["differences"][name][decoding]) for name in gaps]
+    return found
+
+
+# --- cells --------------------------------------------------------------------------------------------------------------
+
+
+def _interval(estimate: Summary | None, decimals: int = 3) -> str:
+    if estimate is None:
+        return "–"
+    value, low, high = (f"{estimate[key]:.{decimals}f}" for key in ("value", "low", "high"))
+    return f"{value} [{low}, {high}]"
+
+
+def _signed(estimate: Summary | None) -> str:
+    if estimate is None:
+        return "–"
+    value, low, high = (f"{estimate[key]:+.3f}" for key in ("value", "low", "high"))
+    return f"{value} [{low}, {high}]"
+
+
+def _signed_by_seed(estimate: Summary) -> str:
+    return f"{_signed(estimate)} {estimate['seeds_above']}/{estimate['seeds']}"
+
+
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    head, *body = (f"| {' | '.join(row)} |" for row in rows)
+    return "\n".join([head, "|" + "---|" * len(rows[0]), *body]) + "\n"
