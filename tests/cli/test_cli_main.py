@@ -97,7 +97,7 @@ def test_the_commands_stand_in_the_order_of_the_work():
         "calibrate",
         "shape",
     ]
-    assert list(COMMANDS) == [*work, "advise", "report", "card", "real", "bandit", "demo"]
+    assert list(COMMANDS) == [*work, "advise", "report", "card", "real", "bandit", "study", "demo"]
 
 
 def test_version(capsys):

@@ -145,6 +145,27 @@ def test_ctrl_c_ends_soon_and_keeps_what_was_finished(tmp_path):
     assert sorted(line["result"]["x"] for line in lines(file)) == [0, 1, 2]
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="children are found through /proc")
+def test_no_process_outlives_a_parent_that_was_killed(tmp_path):
+    file, script = tmp_path / "g.jsonl", tmp_path / "run.py"
+    script.write_text(INTERRUPTED)
+    arguments = [sys.executable, str(script), str(Path(__file__).parent), str(file)]
+    run = subprocess.Popen(arguments, stderr=subprocess.DEVNULL, start_new_session=True)
+    while run.poll() is None and (not file.exists() or len(lines(file)) < 3):
+        time.sleep(0.05)
+    children = [int(pid) for pid in Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()]
+    assert len(children) >= 2
+    os.kill(run.pid, signal.SIGKILL)
+    run.wait()
+    gone_by = time.monotonic() + 60
+    while any(
+        Path(f"/proc/{pid}/cmdline").exists() and "python" in Path(f"/proc/{pid}/cmdline").read_text()
+        for pid in children
+    ):
+        assert time.monotonic() < gone_by
+        time.sleep(0.05)
+
+
 def test_no_process_is_left_when_progress_fails(tmp_path):
     def full(done, _total, _found):
         if done == 1:

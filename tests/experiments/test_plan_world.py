@@ -11,14 +11,18 @@ from hypothesis import strategies as st
 from softpref.errors import InputError
 from softpref.experiments.plan_world import (
     AUTHORS,
+    damaged,
+    damaged_pairs,
     draft,
     find_task,
     gold,
     pairs,
     read_plan,
     sft_rows,
+    short,
     split,
     tasks,
+    thorough,
     vocabulary,
     words,
     write_plan,
@@ -278,3 +282,52 @@ def test_the_gaps_of_the_pairs_spread():
     gaps = np.abs([gold(row["prompt"], row["response_1"]) - gold(row["prompt"], row["response_2"]) for row in rows])
     assert np.mean(gaps == 0) < 0.15
     assert np.quantile(gaps, 0.25) < 0.1 < 0.2 < np.quantile(gaps, 0.75) < 0.5
+
+
+# -------------------------------------------------------------------------------------------------- two more criteria
+
+
+def test_thorough_counts_needed_steps_in_any_order():
+    task = TASKS[0]
+    backwards = write_plan(reversed(task.steps))
+    assert thorough(task, backwards) == 1
+    assert thorough(task, backwards + " sing a song.") == 1
+    assert thorough(task, write_plan(task.steps[:2])) == pytest.approx(2 / len(task.steps))
+    assert thorough(task.prompt, "") == 0
+
+
+def test_short_counts_steps_whatever_they_are():
+    task = TASKS[0]
+    n = len(task.steps)
+    assert short(task, "") == 1
+    assert short(task, write_plan(["hum"] * n)) == 0.5
+    assert short(task, write_plan(["hum"] * (2 * n + 3))) == 0
+    assert short(task.prompt, write_plan(task.steps[:1])) == pytest.approx(1 - 1 / (2 * n))
+
+
+def test_the_two_criteria_conflict():
+    task = TASKS[0]
+    more, fewer = write_plan(task.steps), write_plan(task.steps[:-2])
+    assert thorough(task, more) > thorough(task, fewer)
+    assert short(task, more) < short(task, fewer)
+
+
+@given(st.sampled_from(TASKS), st.integers(0, 2**32 - 1))
+def test_a_damaged_plan_is_worth_no_more_than_the_best(task, seed):
+    text = damaged(task, rng(seed))
+    assert gold(task, text) <= 1
+    assert {*read_plan(text)} <= {*STEPS}
+
+
+def test_damage_of_every_kind_is_done():
+    task, generator = TASKS[0], rng()
+    plans = [read_plan(damaged(task, generator)) for _ in range(60)]
+    kinds = Counter((len(plan) > len(task.steps)) - (len(plan) < len(task.steps)) for plan in plans)
+    assert min(kinds[-1], kinds[0], kinds[1]) >= 10
+    assert all(len(plan) == len(task.steps) + 2 for plan in plans if len(plan) > len(task.steps))
+
+
+def test_damaged_pairs_differ_and_belong_to_their_task():
+    for row in damaged_pairs(TASKS[:10], rng(), 30):
+        assert row["response_1"] != row["response_2"]
+        find_task(row["prompt"])

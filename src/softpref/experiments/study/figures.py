@@ -50,7 +50,8 @@ def leads(file: Path, summary: Summary) -> None:
         """One panel per way of decoding; 0 is no difference."""
         for axes, decoding in zip(figure.subplots(1, len(DECODINGS), sharey=True), DECODINGS, strict=True):
             for shift, (name, colour) in zip((-0.13, 0.13), _COMPARED.items(), strict=True):
-                _forest(axes, [gaps[name][decoding] for gaps in rows.values()], shift, COLOURS[colour], name)
+                shown = {i: gaps[name][decoding] for i, gaps in enumerate(rows.values()) if name in gaps}
+                _forest(axes, shown, shift, COLOURS[colour], name)
             axes.axvline(0, color="grey", linewidth=0.6, linestyle=":")
             axes.set_title(decoding)
             axes.set_xlabel("difference in gold")
@@ -70,7 +71,7 @@ def _dpo_gaps(summary: Summary) -> dict[str, Summary]:
     return {labels: one["differences"] for part in parts for labels, one in part.items()}
 
 
-def _forest(axes: Axes, gaps: Sequence[Summary], shift: float, colour: str, name: str) -> None:
-    value, low, high = (np.array([gap[key] for gap in gaps]) for key in ("value", "low", "high"))
-    places = np.arange(len(gaps)) + shift
+def _forest(axes: Axes, gaps: Mapping[int, Summary], shift: float, colour: str, name: str) -> None:
+    value, low, high = (np.array([gap[key] for gap in gaps.values()]) for key in ("value", "low", "high"))
+    places = np.array([*gaps]) + shift
     axes.errorbar(value, places, xerr=[value - low, high - value], fmt="o", markersize=3, color=colour, label=name)
