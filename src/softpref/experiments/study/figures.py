@@ -23,7 +23,7 @@ def frontiers(file: Path, comparison: Summary) -> None:
 
     def draw(figure: Figure) -> None:
         """All panels share one scale, so that label sets compare."""
-        panels = figure.subplots(1, len(comparison), sharey=True, squeeze=False)[0]
+        panels = figure.subplots(1, len(comparison), sharex=True, sharey=True, squeeze=False)[0]
         for axes, (labels, compared) in zip(panels, comparison.items(), strict=True):
             for name, points in compared["frontier"].items():
                 _line(axes, name, points)

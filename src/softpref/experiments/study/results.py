@@ -27,7 +27,7 @@ Result = Mapping[str, Any]
 
 DECODINGS = ("greedy", "sampled")
 # KLs at which methods are compared, in nats.
-KL_LEVELS = (0.5, 1.0, 2.0, 4.0)
+KL_LEVELS = (0.25, 0.5, 1.0, 2.0)
 RESAMPLES = 1000
 
 
