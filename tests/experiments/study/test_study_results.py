@@ -113,3 +113,5 @@ def test_classification_by_hand():
     s = 1 / (1 + math.exp(-1))
     assert found["brier"]["value"] == pytest.approx(((s - 0.9) ** 2 + (1 - s - 0.8) ** 2 + 0) / 3)
     assert found["pairs"] == 6
+    # every other pair turned round, h is 1 and −1 of those whose first side is better, 1 and −1 of the others
+    assert found["auc"]["value"] == pytest.approx(0.5)

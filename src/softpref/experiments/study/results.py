@@ -159,7 +159,10 @@ def frontier_of(method: Method) -> list[dict[str, Any]]:
 
 
 def at_kl(method: Method, kl: float) -> Floats | None:
-    """(S, N): gold of samples where each seed's run first passes this KL, by interpolation; None where one never does."""
+    """(S, N): gold of samples where each seed's run first passes this KL, by interpolation; None where one never does.
+
+    KLs are taken as measured. Their error is each seed's own, so an interval over seeds holds it; one seed's does not.
+    """
     ways = [way(result) for result in method.results]
     if any(max(kls) < kl for _, kls, _ in ways):
         return None

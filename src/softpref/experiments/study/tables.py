@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from math import isnan
 from typing import Any
 
 from softpref.experiments.study.results import DECODINGS, KL_LEVELS
@@ -63,27 +64,48 @@ def _or_dash(one: Summary, key: str) -> str:
 
 
 def _comparison(comparison: Summary) -> list[str]:
-    found = []
-    for labels, compared in comparison.items():
-        found += [f"**{labels} labels: against the SFT model, by the faulty judge**", "", _against_sft(compared)]
-        found += [f"**{labels} labels: gold, KL and words**", "", _gold(compared)]
-        found += [f"**{labels} labels: geometric less the other, in gold**", "", _differences(compared["differences"])]
-        found += [f"**{labels} labels: gold of samples at equal KL**", "", _at_kl(compared)]
-        for judge, match in compared.get("head_to_head", {}).items():
-            found += [f"**{labels} labels: head to head, greedy, {_JUDGES[judge]}**", "", _matrix(match)]
-        found += [f"**{labels} labels: classification of held-out pairs by βh**", "", _classified(compared)]
-    return found
+    return [
+        text
+        for labels, compared in comparison.items()
+        for (about, how_to_read), table in _shown(compared).items()
+        for text in (f"**{labels} labels: {about}.** {how_to_read}".rstrip(), "", table)
+    ]
+
+
+def _shown(compared: Summary) -> dict[tuple[str, str], str]:
+    """By what it is about and how it is read: every table of one label set."""
+    matches = compared.get("head_to_head", {})
+    return {
+        (f"against the SFT model, by the faulty judge, {_seeds(compared['methods'])}", ""): _against_sft(compared),
+        ("gold, KL and words", ""): _gold(compared),
+        ("geometric less the other, in gold", ""): _differences(compared["differences"]),
+        ("gold of samples at equal KL", ""): _at_kl(compared),
+        **{(f"head to head, greedy, {_JUDGES[j]}", _READ_MATRIX): _matrix(match) for j, match in matches.items()},
+        ("classification of held-out pairs by βh", _READ_CLASSIFIED): _classified(compared),
+    }
+
+
+def _seeds(methods: Summary) -> str:
+    return f"{len(next(iter(methods.values()))['seeds'])} seeds"
+
+
+# A tie counts as a binary win, and samples drawn alike are often the same text: binary is read beside its ties.
+_RATES = {
+    "binary": "binary", "tie_rate": "ties", "percentage": "percentage", "tie_aware": "tie-aware", "by_truth": "by true p",
+}  # fmt: skip
 
 
 def _against_sft(compared: Summary) -> str:
-    kinds = ("binary", "percentage", "tie_aware", "by_truth")
-    names = {"tie_aware": "tie-aware", "by_truth": "by true p"}
-    head = ["", *(f"{decoding}: {names.get(kind, kind)}" for decoding in DECODINGS for kind in kinds)]
+    head = ["", *(f"{decoding}: {name}" for decoding in DECODINGS for name in _RATES.values())]
     rows = [
-        [name, *(_interval(one["win_rates"][decoding][kind]) for decoding in DECODINGS for kind in kinds)]
+        [name, *(_rate(one["win_rates"][decoding][kind]) for decoding in DECODINGS for kind in _RATES)]
         for name, one in compared["methods"].items()
     ]
     return _table([head, *rows])
+
+
+def _rate(rate: Summary | float) -> str:
+    return _interval(rate) if isinstance(rate, Mapping) else f"{rate:.3f}"
 
 
 def _gold(compared: Summary) -> str:
@@ -115,10 +137,18 @@ def _at_kl(compared: Summary) -> str:
 
 
 _JUDGES = {"judge": "by the faulty judge", "truth": "by the true p"}
+_READ_MATRIX = (
+    f"Percentage win rate of row against column. \\*\\*: p < {ALPHA} (Wilcoxon over prompts, each averaged over seeds; Holm over "
+    "all pairs), which says nothing of other seeds."
+)
+_READ_CLASSIFIED = (
+    "Intervals over seeds and pairs; pairs without a better side are left out of accuracy and AUC. Brier scores do not compare "
+    "across losses: nothing in IPO or a geometric loss asks s(βh) to be a probability."
+)
 
 
 def _matrix(match: Summary) -> str:
-    """Percentage win rate of row against column; ** where p < 0.01 (Wilcoxon, Holm over all pairs of the matrix)."""
+    """See ``_READ_MATRIX``."""
     won: dict[tuple[str, str], str] = {}
     for pair in match["pairs"]:
         sure = "**" if pair["p_holm"] < ALPHA else ""
@@ -150,7 +180,10 @@ def _two_criteria(methods: Summary) -> list[str]:
         *(f"{d}: {what}" for d in DECODINGS for what in (*(f"won by {c}" for c in criteria), *criteria, "mean")),
     ]
     rows = [[name, *(cell for d in DECODINGS for cell in _both(one[d], criteria))] for name, one in methods.items()]
-    caption = f"**Two criteria**: half of the pairs labelled by {criteria[0]}, half by {criteria[1]}; judged by both."
+    caption = (
+        f"**Two criteria**, {_seeds(methods)}: half of the pairs labelled by {criteria[0]}, half by {criteria[1]}. "
+        "Percentage win rates against the SFT model by a faulty judge of each, and what responses are worth by each."
+    )
     return [caption, "", _table([head, *rows])]
 
 
@@ -161,11 +194,19 @@ def _both(one: Summary, criteria: Sequence[str]) -> list[str]:
 
 
 def _conditions(by_labels: Summary) -> list[str]:
-    return ["**What is wrong with the labels**, gold.", "", _by_labels(by_labels)]
+    return [f"**What is wrong with the labels**, gold; {_seeds_of(by_labels)}.", "", _by_labels(by_labels)]
 
 
 def _noise(by_labels: Summary) -> list[str]:
-    return ["**Label noise**, gold.", "", _by_labels(by_labels)]
+    caption = (
+        f"**Label noise**, gold; {_seeds_of(by_labels)}. After a binary flip every p is 0 or 1, where the three losses are one "
+        "but for beta: those rows compare betas."
+    )
+    return [caption, "", _by_labels(by_labels)]
+
+
+def _seeds_of(by_labels: Summary) -> str:
+    return _seeds(next(iter(by_labels.values()))["methods"])
 
 
 def _by_labels(by_labels: Summary) -> str:
@@ -189,7 +230,7 @@ def _cells(one: Summary, methods: Iterable[str], gaps: Iterable[str]) -> list[st
 
 
 def _interval(estimate: Summary | None, decimals: int = 3) -> str:
-    if estimate is None:
+    if estimate is None or isnan(estimate["value"]):
         return "–"
     value, low, high = (f"{estimate[key]:.{decimals}f}" for key in ("value", "low", "high"))
     return f"{value} [{low}, {high}]"
