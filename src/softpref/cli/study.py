@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from softpref.cli.options import parse_options, say
-from softpref.errors import OptionError, nearest
+from softpref.errors import InputError, OptionError, nearest
+from softpref.run_folder import read_lines
 
 
 @dataclass
@@ -17,7 +19,7 @@ class StudyOptions:
     Stopped at any time, it goes on from what lies in the output.
 
     Attributes:
-        output: Folder for runs, responses, figures and tables.
+        output: Folder for runs, responses, figures and tables; small needs one of its own.
         size: small (minutes, shows nothing but that it runs), default (about two hours on two cores) or large.
         parts: Some of comparison, two_criteria, conditions and noise, as [comparison,noise]; all if not given.
         betas: chosen, on seeds and tasks of their own from one grid for all methods; or paper, the paper's for plans.
@@ -47,6 +49,16 @@ def run(argv: Sequence[str]) -> None:
         raise OptionError(f"size is {options.size!r}{nearest(options.size, SIZES)}")
     parts = PARTS if options.parts is None else options.parts
     folder = Path(options.output)
+    _refuse_another(folder, asdict(SIZES[options.size].training))
     found = conduct(folder, SIZES[options.size], parts, options.betas, options.workers, GridProgress)
     say(publish(folder, found, command_line(), GridProgress, options.workers))
     say(f"written to {folder}: {TABLES_FILE}, {RESULT_FILE}, and the figures beside them")
+
+
+def _refuse_another(folder: Path, training: dict[str, Any]) -> None:
+    """Worlds and runs are told apart by seed and name alone: those of another size would be taken for this one's."""
+    from softpref.experiments.study.conduct import CELLS_FOLDER
+
+    file = folder / CELLS_FOLDER / "worlds.jsonl"
+    if any(line.get("cell", {}).get("training", training) != training for line in read_lines(file)):
+        raise InputError(f"{file}: holds the worlds of another size; give another output")

@@ -146,6 +146,15 @@ def test_what_is_wrong_is_said_before_anything_is_done(options, complaint, tmp_p
     assert not (tmp_path / "s").exists()
 
 
+def test_a_folder_takes_one_size(study, capsys):
+    """The worlds of two sizes would lie in the same place, and what one left out be trained in the other's."""
+    folder, _, _ = study
+    before = sorted(folder.rglob("*"))
+    assert main(["study", "--output", str(folder), "--size", "default"]) == 2
+    assert "worlds.jsonl: holds the worlds of another size; give another output" in capsys.readouterr().err
+    assert sorted(folder.rglob("*")) == before
+
+
 def test_a_part_that_there_is_not(tmp_path):
     with pytest.raises(OptionError, match="parts holds 'all'"):
         conduct(tmp_path, TINY, ("all",))
