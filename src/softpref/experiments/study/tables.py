@@ -48,7 +48,7 @@ def _chosen(one: Summary) -> str:
 
 
 def _labels(labels: Summary) -> list[str]:
-    head = ["label set", "pairs", "mean \\|2p − 1\\|", "side is right", "Brier score against the true p"]
+    head = ["label set", "pairs", "mean \\|2p − 1\\|", "side is right (½ if gold ties)", "Brier score against true p"]
     rows = [
         [name, f"{one['pairs']:.0f}", f"{one['confidence']:.2f}", _or_dash(one, "accuracy"), _or_dash(one, "brier")]
         for name, one in labels.items()
