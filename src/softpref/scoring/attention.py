@@ -18,6 +18,7 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 
+from softpref.scoring.flex import compiled_attention
 from softpref.scoring.packing import Span
 
 if TYPE_CHECKING:
@@ -93,6 +94,9 @@ def attention_by_spans(
     window = sliding_window if sliding_window is not None else _window_of(module)
     if softcap is None and _flash_takes(query, value):
         return _flash(query, key, value, tuple(softpref_spans), window, scaling), None
+    in_blocks = compiled_attention(query, key, value, softpref_spans, window, scaling, softcap)
+    if in_blocks is not None:
+        return in_blocks, None
     if key.shape[1] != query.shape[1]:
         repeats = query.shape[1] // key.shape[1]
         key, value = key.repeat_interleave(repeats, 1), value.repeat_interleave(repeats, 1)
