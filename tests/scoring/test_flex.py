@@ -1,6 +1,6 @@
 """FlexAttention over a block mask is attention by spans, forward and backward; where it cannot be had, spans are taken.
 
-On a CPU it runs uncompiled, and compiled without its backward pass, which PyTorch has for GPUs only.
+On a CPU it runs uncompiled and traced, and compiled without its backward pass, which PyTorch has for GPUs only.
 """
 
 from __future__ import annotations
@@ -148,6 +148,23 @@ def test_compiled_on_a_cpu(softcap):
         torch.testing.assert_close(ours, right, rtol=0, atol=2e-6)
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1
     torch.compiler.reset()
+
+
+@pytest.mark.usefixtures("uncompiled")
+@pytest.mark.parametrize("softcap", [None, 2.0, 3.0])
+def test_traced_forward_and_backward(softcap):
+    """Of a compiled step on a GPU, all but the making of its kernels: one graph for rows of other lengths and windows."""
+    torch._dynamo.utils.counters.clear()
+    traced = torch.compile(torchs.flex_attention, dynamic=True, fullgraph=True, backend="aot_eager")
+    for prompt, window in ((170, None), (210, 20), (300, None)):
+        spans = pack([Group([1] * prompt, [[1] * 40, [1] * 90]), Group([], [[1] * 33, [1] * 20])]).spans
+        given_ = qkv(spans[-1].end, 2)
+        ours = block_attention(*given_, spans, window, 0.25, softcap, traced)
+        naive = dense(*given_, spans, window, softcap, 0.25)
+        torch.testing.assert_close(ours, naive, rtol=0, atol=1e-12)
+        slopes, expected = (torch.autograd.grad(found.square().sum(), given_) for found in (ours, naive))
+        torch.testing.assert_close(slopes, expected, rtol=0, atol=1e-11)
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1
 
 
 def test_not_on_a_cpu():
