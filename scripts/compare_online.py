@@ -19,8 +19,9 @@ from softpref.core.statistics import cluster_bootstrap
 from softpref.data.formats import write_rows
 from softpref.evaluation.responses import generated
 from softpref.experiments import plan_world
-from softpref.experiments.demo import MAX_NEW_TOKENS, METHODS, Demo, DemoSettings
+from softpref.experiments.demo import METHODS, Demo, DemoSettings
 from softpref.experiments.plan_world_judge import plan_world_judge
+from softpref.experiments.plan_world_model import MAX_NEW_TOKENS
 from softpref.generation.sampling import Sampling
 from softpref.run_folder import METRICS_FILE, RUN_FILE, read_json, read_lines
 from softpref.training.online_options import OnlineOptions

@@ -31,7 +31,7 @@ from softpref.evaluation.over_optimisation import over_optimisation
 from softpref.evaluation.responses import generated
 from softpref.experiments import plan_world
 from softpref.experiments.plan_world_judge import SCALE, gold, plan_world_judge
-from softpref.experiments.small_model import save, small_llama, word_tokenizer
+from softpref.experiments.plan_world_model import MAX_NEW_TOKENS, preference_settings, sft_recipe
 from softpref.generation.sampling import Sampling
 from softpref.judges.labelling import label_pairs
 from softpref.report.collect import read_folders, read_run
@@ -60,8 +60,7 @@ class DemoSettings:
     held_out: float = 0.2
 
 
-# The longest best plan has 48 tokens.
-MAX_NEW_TOKENS = 90
+PAIRS_PER_UPDATE = 32
 
 Say = Callable[[str], None]
 
@@ -161,26 +160,15 @@ class Demo:
 
     def train_sft(self) -> None:
         """A small language model from scratch, on imperfect plans."""
-        s, init = self.settings, self.folder / "init"
-        tokenizer = word_tokenizer(plan_world.vocabulary())
-        model = small_llama(tokenizer, hidden=128, layers=3, heads=4, context=128, seed=s.seed)
-        save(model, tokenizer, init)
-        self.stage(f"SFT from scratch: {sum(p.numel() for p in model.parameters()) / 1e6:.2f}M parameters")
-        train = {
-            "per_device_train_batch_size": 16, "num_train_epochs": 1, "learning_rate": 3e-3, "warmup_steps": 20,
-            "adam_beta2": 0.98, "weight_decay": 0.01, "save_strategy": "no", "logging_steps": 25,
-        }  # fmt: skip
-        self._train("sft", TrainRecipe(str(init), str(self.data / "sft.jsonl"), "", loss_type="sft", train=train))
+        self.stage("SFT from scratch")
+        drafts, init = self.data / "sft.jsonl", self.folder / "init"
+        self._train("sft", sft_recipe(init, drafts, self.folder / "sft", self.settings.seed))
 
     def train_method(self, method: str) -> None:
         """One preference run from the SFT model, with checkpoints along the way."""
         s, beta = self.settings, METHODS[method]
         self.stage(f"{method}, beta {beta}")
-        train = {
-            "per_device_train_batch_size": 32, "max_steps": s.updates, "learning_rate": s.learning_rate,
-            "warmup_steps": 5, "lr_scheduler_type": "constant_with_warmup", "save_only_model": True,
-            "save_strategy": "steps", "save_steps": s.updates // s.checkpoints, "logging_steps": 5,
-        }  # fmt: skip
+        train = preference_settings(s.updates, PAIRS_PER_UPDATE, s.learning_rate, s.checkpoints)
         sft, data = str(self.folder / "sft"), str(self.data / "pairs.jsonl")
         self._train(method, TrainRecipe(sft, data, "", loss_type=method, beta=beta, train=train))
 

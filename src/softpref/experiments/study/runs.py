@@ -18,6 +18,7 @@ from softpref.evaluation.comparison import STORE_FILE, Side, judge_sides
 from softpref.evaluation.over_optimisation import sample_log_ratios
 from softpref.evaluation.responses import generated
 from softpref.experiments.plan_world_judge import CRITERIA, FAULTS, criterion_judge
+from softpref.experiments.plan_world_model import preference_settings
 from softpref.experiments.study.labels import described, label_set
 from softpref.experiments.study.settings import VERSION, Training
 from softpref.experiments.study.world import CLASSIFIED, WorldFolder, decodings, prompts_of, world_folder
@@ -78,12 +79,8 @@ def train_and_measure(cell: Mapping[str, Any], study: Path) -> dict[str, Any]:
 def _train(run: Run, training: Training, world: WorldFolder, folder: Path, study: Path) -> None:
     from softpref.training.run import train
 
-    settings: dict[str, Any] = {
-        "per_device_train_batch_size": training.per_update, "max_steps": training.updates,
-        "learning_rate": training.learning_rate, "warmup_steps": 5, "lr_scheduler_type": "constant_with_warmup",
-        "logging_steps": 5, "save_only_model": True, "save_strategy": "steps" if run.along else "no",
-        "save_steps": training.updates // training.checkpoints,
-    }  # fmt: skip
+    checkpoints = training.checkpoints if run.along else 0
+    settings = preference_settings(training.updates, training.per_update, training.learning_rate, checkpoints)
     recipe = TrainRecipe(
         str(world.sft), str(world.labels(run.labels)), str(folder), loss_type=run.method, beta=run.beta, seed=run.seed,
         reference_cache=str(study / "reference"), train=settings,

@@ -26,13 +26,10 @@ from softpref.data.formats import write_rows
 from softpref.evaluation.responses import generated
 from softpref.experiments import plan_world
 from softpref.experiments.plan_world_judge import SCALE, gold
-from softpref.experiments.small_model import save, small_llama, word_tokenizer
+from softpref.experiments.plan_world_model import MAX_NEW_TOKENS, sft_recipe
 from softpref.experiments.study.settings import Training
 from softpref.generation.sampling import Response, Sampling
-from softpref.training.recipe import TrainRecipe
 
-# The longest best plan has 48 tokens.
-MAX_NEW_TOKENS = 90
 # Like the training pairs; damaged in ways that no author damages a plan; written by the SFT model.
 CLASSIFIED = ("drafts", "damaged", "own samples")
 _SPLIT_SEED = 0
@@ -101,25 +98,13 @@ def make_world(study: Path, seed: int, training: Training) -> dict[str, Any]:
     drafts = world.folder / "sft.jsonl"
     write_rows(drafts, plan_world.sft_rows(train_tasks, np.random.default_rng([seed, 1]), training.sft_rows))
     write_rows(world.pool, plan_world.pairs(train_tasks, np.random.default_rng([seed, 2]), training.pool))
-    train(_sft_recipe(world, drafts, seed), on_log=lambda _: None)
+    train(sft_recipe(world.folder / "init", drafts, world.sft, seed), on_log=lambda _: None)
     said = {split: _answers(world, split, training) for split in ("validation", "test")}
     _write_classified(world, seed, training, said["test"]["sampled"])
     return {
         decoding: float(np.mean([gold(prompts_of("test", training)[r.prompt], r.text) for r in responses]))
         for decoding, responses in said["test"].items()
     }
-
-
-def _sft_recipe(world: WorldFolder, drafts: Path, seed: int) -> TrainRecipe:
-    tokenizer = word_tokenizer(plan_world.vocabulary())
-    init = save(
-        small_llama(tokenizer, hidden=128, layers=3, heads=4, context=128, seed=seed), tokenizer, world.folder / "init"
-    )
-    settings: dict[str, Any] = {
-        "per_device_train_batch_size": 16, "num_train_epochs": 1, "learning_rate": 3e-3, "warmup_steps": 20,
-        "adam_beta2": 0.98, "weight_decay": 0.01, "save_strategy": "no", "logging_steps": 25,
-    }  # fmt: skip
-    return TrainRecipe(str(init), str(drafts), str(world.sft), loss_type="sft", seed=seed, train=settings)
 
 
 def _answers(world: WorldFolder, split: str, training: Training) -> dict[str, list[Response]]:
