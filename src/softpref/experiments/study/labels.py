@@ -45,7 +45,7 @@ class LabelSet:
         return isinstance(self.shape, Skewed | Stairs)
 
 
-# Faults as in docs/which_loss.md: a sharpness of 3 is a temperature of ⅓; noise is in nats.
+# Close to docs/which_loss.md: a sharpness of 3 is a temperature of ⅓; noise is in nats, in either of the two answers averaged.
 CONDITIONS: Mapping[str, LabelSet] = {
     "exact": LabelSet(NO_FAULTS),
     "too_sure": LabelSet({**NO_FAULTS, "temperature": 1 / 3}),
