@@ -11,6 +11,7 @@ from softpref.evaluation.responses import generated
 from softpref.experiments import plan_world
 from softpref.experiments.study import conduct as conducting
 from softpref.experiments.study.conduct import conduct
+from softpref.experiments.study.matches import play_cell
 from softpref.experiments.study.runs import cell_of
 from softpref.experiments.study.settings import SIZES, Size, Training
 from softpref.experiments.study.world import prompts_of, world_folder
@@ -87,6 +88,17 @@ def test_the_reference_of_every_figure_is_the_sft_model(study):
     [point] = result["frontier"]
     assert point["step"] == 1
     assert len(point["score"]) == len(point["log_ratios"]) == len(prompts) * 2
+
+
+def test_responses_that_other_betas_left_are_not_played(study):
+    folder, found, _ = study
+    file = folder / "responses" / "plain" / "seed_1" / "gdpo.jsonl"
+    before = file.read_text()
+    file.write_text(before.replace("response", "answer"))
+    cells = [cell_of(run, TINY.training) for run, _ in found.parts["comparison"]]
+    played = play_cell({"judge": "truth", "labels": "plain", "runs": cells}, folder)
+    assert file.read_text() == before
+    assert played["methods"] == ["sft", "dpo", "gdpo"]
 
 
 def test_nothing_is_done_twice(study, monkeypatch):

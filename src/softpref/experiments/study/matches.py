@@ -14,7 +14,7 @@ from softpref.evaluation.head_to_head import head_to_head
 from softpref.experiments.grid import OnCell, run_grid
 from softpref.experiments.plan_world_judge import FAULTS, NO_FAULTS, criterion_judge
 from softpref.experiments.study.conduct import CELLS_FOLDER
-from softpref.experiments.study.runs import Run, cell_of, response_file
+from softpref.experiments.study.runs import Run, cell_of, publish_responses, response_file, run_of
 from softpref.experiments.study.settings import Training
 
 JUDGES: Mapping[str, Mapping[str, float]] = {"judge": FAULTS, "truth": NO_FAULTS}
@@ -44,6 +44,9 @@ def play(
 def play_cell(cell: Mapping[str, Any], study: Path) -> dict[str, Any]:
     """One matrix. The whole of it lies in ``STUDY/head_to_head/LABELS_by_JUDGE/head_to_head.json``."""
     labels, runs = cell["labels"], cell["runs"]
+    # a study with other betas in the same folder has left its own there
+    for run in runs:
+        publish_responses(run_of(run), Training(**run["training"]), study)
     methods = ["sft", *dict.fromkeys(run["method"] for run in runs)]
     seeds = list(dict.fromkeys(run["seed"] for run in runs))
     files = [str(response_file(study, labels, seed, method)) for method in methods for seed in seeds]

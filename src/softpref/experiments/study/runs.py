@@ -24,6 +24,7 @@ from softpref.experiments.study.settings import VERSION, Training
 from softpref.experiments.study.world import CLASSIFIED, WorldFolder, decodings, prompts_of, world_folder
 from softpref.generation.sampling import Response
 from softpref.judges.store import JudgementStore
+from softpref.run_folder import read_lines
 from softpref.training.recipe import TrainRecipe
 
 DECIMALS = 5
@@ -53,6 +54,11 @@ def run_of(cell: Mapping[str, Any]) -> Run:
     return Run(labels=cell["labels"]["name"], **values)
 
 
+def run_folder(study: Path, run: Run) -> Path:
+    """Where a run lies."""
+    return study / "runs" / run.labels / f"seed_{run.seed}" / f"{run.method}_beta_{run.beta:g}"
+
+
 def response_file(study: Path, labels: str, seed: int, method: str) -> Path:
     """Greedy responses to the test prompts; ``sft`` is a method here."""
     return study / "responses" / labels / f"seed_{seed}" / f"{method}.jsonl"
@@ -61,7 +67,7 @@ def response_file(study: Path, labels: str, seed: int, method: str) -> Path:
 def train_and_measure(cell: Mapping[str, Any], study: Path) -> dict[str, Any]:
     """Train the cell's run and measure it. Its weights are deleted: what was measured is in the result."""
     run, training = run_of(cell), Training(**cell["training"])
-    folder = study / "runs" / run.labels / f"seed_{run.seed}" / f"{run.method}_beta_{run.beta:g}"
+    folder = run_folder(study, run)
     world = world_folder(study, run.seed)
     # a run of seconds that was stopped is done again, whole
     shutil.rmtree(folder, ignore_errors=True)
@@ -69,7 +75,7 @@ def train_and_measure(cell: Mapping[str, Any], study: Path) -> dict[str, Any]:
     result: dict[str, Any] = {"judged": _against_sft(run, training, world, folder)}
     if run.split == "test":
         result["margins"] = _margins(world, folder)
-        _publish(run, training, world, folder, study)
+        publish_responses(run, training, study)
     if run.along:
         result["frontier"] = _frontier(training, world, folder)
     _delete_weights(folder)
@@ -152,12 +158,13 @@ def _margins(world: WorldFolder, folder: Path) -> dict[str, Any]:
     return found
 
 
-def _publish(run: Run, training: Training, world: WorldFolder, folder: Path, study: Path) -> None:
-    prompts, sampling = prompts_of("test", training), decodings(training)["greedy"]
-    sides = {run.method: (folder, folder / "greedy.jsonl"), "sft": (world.sft, world.responses("test", "greedy"))}
-    for name, (model, file) in sides.items():
-        said = generated(str(model), prompts, sampling, file)
-        rows = [{"prompt": prompts[response.prompt], "response": response.text} for response in said]
+def publish_responses(run: Run, training: Training, study: Path) -> None:
+    """Write the run's greedy responses, and the SFT model's, where ``softpref head-to-head`` finds method and seed."""
+    prompts, world = prompts_of("test", training), world_folder(study, run.seed)
+    files = {run.method: run_folder(study, run) / "greedy.jsonl", "sft": world.responses("test", "greedy")}
+    for name, file in files.items():
+        said = sorted(read_lines(file), key=lambda row: row["prompt"])
+        rows = [{"prompt": prompts[row["prompt"]], "response": row["text"]} for row in said]
         write_rows(response_file(study, run.labels, run.seed, name), rows)
 
 
