@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from softpref.experiments.bandit_map import BETAS, BUDGETS, GOOD_JUDGE, SIZES
 from softpref.experiments.evidence import AXES, NEGLIGIBLE, READOUTS, TREATMENTS
+from softpref.experiments.markdown_table import table
 
 Row = Mapping[str, Any]
 FIGURES = tuple((f"{budget:g}", readout) for budget in BUDGETS for readout in READOUTS)
@@ -176,9 +177,9 @@ def as_markdown(rows: Sequence[Row], size: str) -> str:
     ]
     return "\n".join([
         f"`{command(size)}`: {len(rows)} cells, each {_worlds(rows)} worlds.\n",
-        _table([head, *standing]),
-        _table([labels, *(_kind(name, chosen) for name, chosen in _kinds(several).items())]),
-        _table([beta, *_betas(several)]),
+        table([head, *standing]),
+        table([labels, *(_kind(name, chosen) for name, chosen in _kinds(several).items())]),
+        table([beta, *_betas(several)]),
     ])  # fmt: skip
 
 
@@ -216,8 +217,3 @@ def _standing_cells(rows: Sequence[Row], budget: str, readout: str) -> list[str]
 
 def _signed(gap: Difference) -> str:
     return f"{gap.mean:+.3f} ± {gap.half_width:.3f}"
-
-
-def _table(rows: Sequence[Sequence[str]]) -> str:
-    head, *body = (f"| {' | '.join(row)} |" for row in rows)
-    return "\n".join([head, "|" + "---|" * len(rows[0]), *body]) + "\n"

@@ -30,6 +30,7 @@ from softpref.evaluation.head_to_head import RESPONSES_FOLDER, head_to_head
 from softpref.evaluation.over_optimisation import over_optimisation
 from softpref.evaluation.responses import generated
 from softpref.experiments import plan_world
+from softpref.experiments.paper_betas import PLAN_BETAS
 from softpref.experiments.plan_world_judge import SCALE, gold, plan_world_judge
 from softpref.experiments.plan_world_model import MAX_NEW_TOKENS, preference_settings, sft_recipe
 from softpref.generation.sampling import Sampling
@@ -40,8 +41,7 @@ from softpref.report.run_report import run_report
 from softpref.run_folder import CLASSIFICATIONS_FOLDER, EVALUATIONS_FOLDER, OVER_OPTIMISATION_FILE, RUN_FILE
 from softpref.training.recipe import TrainRecipe
 
-# The paper's betas for Plasma Plan (arXiv 2409.06691, §5).
-METHODS: dict[str, float] = {"dpo": 0.1, "cdpo": 0.1, "gdpo": 0.3}
+METHODS: dict[str, float] = {name: PLAN_BETAS[name] for name in ("dpo", "cdpo", "gdpo")}
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
+
+from softpref.experiments.markdown_table import table
 
 
 def as_markdown(found: Mapping[str, Any]) -> str:
@@ -35,9 +37,3 @@ def _cells(name: str, row: Mapping[str, Any]) -> list[str]:
 
 def _figure(estimate: Mapping[str, float], sign: str = "") -> str:
     return f"{estimate['value']:{sign}.3f} [{estimate['low']:{sign}.3f}, {estimate['high']:{sign}.3f}]"
-
-
-def table(rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table; the first row is its head."""
-    head, *body = (f"| {' | '.join(row)} |" for row in rows)
-    return "\n".join([head, "|" + "---|" * len(rows[0]), *body]) + "\n"

@@ -5,13 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from softpref.errors import OptionError
+from softpref.experiments.paper_betas import PLAN_BETAS
 
-# The paper's betas for Plasma Plan (arXiv 2409.06691, §5).
-METHODS: dict[str, float] = {
-    "dpo": 0.1, "cdpo": 0.1, "gdpo": 0.3,
-    "ipo": 0.1, "cipo": 0.1, "gipo": 0.05,
-    "ropo": 0.1, "gropo": 0.3,
-}  # fmt: skip
+METHODS = PLAN_BETAS
 HARD_TWIN = {"cdpo": "dpo", "gdpo": "dpo", "cipo": "ipo", "gipo": "ipo", "gropo": "ropo"}
 
 

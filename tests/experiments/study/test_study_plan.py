@@ -1,14 +1,15 @@
 """Which runs a study consists of, and which beta is chosen."""
 
+from softpref.experiments.paper_betas import PLAN_BETAS
 from softpref.experiments.study.labels import CONDITIONS, label_set
 from softpref.experiments.study.plan import PARTS, choose, label_sets_of, part_runs, tuning_runs
-from softpref.experiments.study.settings import METHODS, PAPER_BETAS, SIZES
+from softpref.experiments.study.settings import METHODS, SIZES
 
 SIZE = SIZES["default"]
 
 
 def test_every_method_on_every_label_set_and_seed():
-    runs = part_runs("comparison", SIZE, PAPER_BETAS)
+    runs = part_runs("comparison", SIZE, PLAN_BETAS)
     assert len({(run.labels, run.method, run.seed) for run in runs}) == len(runs) == 8 * 3 * 5
     assert {run.beta for run in runs if run.method == "gdpo"} == {0.3}
     assert all(run.along and run.split == "test" for run in runs)
@@ -17,7 +18,7 @@ def test_every_method_on_every_label_set_and_seed():
 
 
 def test_noise_at_every_rate_and_kind():
-    runs = part_runs("noise", SIZE, PAPER_BETAS)
+    runs = part_runs("noise", SIZE, PLAN_BETAS)
     assert len(runs) == 9 * 3 * len(SIZE.few_seeds)
     kinds = {run.labels for run in runs}
     assert {
@@ -27,13 +28,13 @@ def test_noise_at_every_rate_and_kind():
 
 def test_every_planned_label_set_is_known():
     for part in PARTS:
-        for name, _ in label_sets_of(part_runs(part, SIZE, PAPER_BETAS)):
+        for name, _ in label_sets_of(part_runs(part, SIZE, PLAN_BETAS)):
             label_set(name)
-    assert {run.labels for run in part_runs("conditions", SIZE, PAPER_BETAS)} == {*CONDITIONS}
+    assert {run.labels for run in part_runs("conditions", SIZE, PLAN_BETAS)} == {*CONDITIONS}
 
 
 def test_a_label_set_and_seed_is_prepared_once():
-    found = label_sets_of(part_runs("comparison", SIZE, PAPER_BETAS))
+    found = label_sets_of(part_runs("comparison", SIZE, PLAN_BETAS))
     assert len(found) == len({*found}) == 15
 
 

@@ -16,10 +16,11 @@ from softpref.data.files import write_json
 from softpref.data.formats import write_rows
 from softpref.errors import OptionError, nearest
 from softpref.experiments.grid import Cell, OnCell, Result, run_grid
+from softpref.experiments.paper_betas import PLAN_BETAS
 from softpref.experiments.study.labels import described, make_label_set
 from softpref.experiments.study.plan import PARTS, ChosenBeta, choose, label_sets_of, part_runs, tuning_runs
 from softpref.experiments.study.runs import Run, cell_of, train_and_measure
-from softpref.experiments.study.settings import PAPER_BETAS, VERSION, Size, Training
+from softpref.experiments.study.settings import VERSION, Size, Training
 from softpref.experiments.study.world import make_world, prompts_of, world_folder
 
 CELLS_FOLDER = "cells"
@@ -82,7 +83,7 @@ def _check(parts: Sequence[str], betas: str) -> None:
 
 
 def _paper_betas() -> dict[str, ChosenBeta]:
-    return {method: ChosenBeta(beta, False, {}) for method, beta in PAPER_BETAS.items()}
+    return {method: ChosenBeta(beta, False, {}) for method, beta in PLAN_BETAS.items()}
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ class _Lab:
                 for beta in size.betas
             }  # fmt: skip
             chosen[method] = choose(scores)
-        write_json(self.study / "betas.json", {method: _plain(one) for method, one in chosen.items()})
+        write_json(self.study / "betas.json", {method: one.as_dict() for method, one in chosen.items()})
         return chosen
 
     def prepare(self, what: str, planned: Iterable[Run]) -> dict[tuple[str, int], Result]:
@@ -163,11 +164,3 @@ def make_labels_of_cell(cell: Mapping[str, Any], study: Path) -> Result:
 def _score(result: Mapping[str, Any]) -> float:
     judged = result["judged"]
     return float(np.mean([np.mean([p for p in judged[way]["gold"]["p"] if p is not None]) for way in judged]))
-
-
-def _plain(one: ChosenBeta) -> dict[str, Any]:
-    return {
-        "beta": one.beta,
-        "at_edge": one.at_edge,
-        "scores": {f"{beta:g}": score for beta, score in one.scores.items()},
-    }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 from softpref.data.shaping import NOISE
 from softpref.experiments.study.labels import CONDITIONS, noise_name
@@ -23,6 +24,10 @@ class ChosenBeta:
     beta: float
     at_edge: bool
     scores: Mapping[float, float]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {"beta": self.beta, "at_edge": self.at_edge, "scores": {f"{b:g}": s for b, s in self.scores.items()}}
 
 
 def tuning_runs(size: Size) -> Iterator[Run]:

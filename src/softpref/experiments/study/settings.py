@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from softpref.experiments.paper_betas import PLAN_BETAS
+
 # To be raised with every change to what a cell computes: cells of an older version are then computed again.
 VERSION = 1
 
-METHODS = ("dpo", "cdpo", "gdpo", "ipo", "cipo", "gipo", "ropo", "gropo")
+METHODS = tuple(PLAN_BETAS)
 DPO_FAMILY = ("dpo", "cdpo", "gdpo")
 # Of every geometric method, the hard and the conservative one that it is held against.
 FAMILIES: Mapping[str, tuple[str, ...]] = {"gdpo": ("dpo", "cdpo"), "gipo": ("ipo", "cipo"), "gropo": ("ropo",)}
-# For plans (arXiv 2409.06691, §5).
-PAPER_BETAS: Mapping[str, float] = {
-    "dpo": 0.1, "cdpo": 0.1, "gdpo": 0.3, "ipo": 0.1, "cipo": 0.1, "gipo": 0.05, "ropo": 0.1, "gropo": 0.3,
-}  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -36,14 +36,10 @@ def summary_of(found: Found) -> dict[str, Any]:
     makers = {"comparison": _comparison, "two_criteria": _two_criteria, "noise": _parts, "conditions": _parts}
     return {
         "training": asdict(found.size.training),
-        "betas": {method: _beta(chosen) for method, chosen in found.betas.items()},
+        "betas": {method: chosen.as_dict() for method, chosen in found.betas.items()},
         "labels": _labels(found.labels),
         **{part: makers[part](methods_of(runs), betas) for part, runs in found.parts.items()},
     }
-
-
-def _beta(chosen: Any) -> dict[str, Any]:
-    return {"beta": chosen.beta, "at_edge": chosen.at_edge, "scores": {f"{b:g}": s for b, s in chosen.scores.items()}}
 
 
 def _labels(labels: Mapping[tuple[str, int], Mapping[str, Any]]) -> dict[str, dict[str, float]]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from math import isnan
 from typing import Any
 
+from softpref.experiments.markdown_table import table
 from softpref.experiments.study.results import DECODINGS, KL_LEVELS
 
 Summary = Mapping[str, Any]
@@ -31,12 +32,10 @@ def as_markdown(summary: Summary, command: str) -> str:
 def _betas(betas: Summary) -> list[str]:
     grid = list(next(iter(betas.values()))["scores"])
     if not grid:
-        return [
-            _table([["method", "beta (the paper's)"], *([name, f"{one['beta']:g}"] for name, one in betas.items())])
-        ]
+        return [table([["method", "beta (the paper's)"], *([name, f"{one['beta']:g}"] for name, one in betas.items())])]
     rows = [[name, *(_score(one, beta) for beta in grid), _chosen(one)] for name, one in betas.items()]
     caption = "**Betas.** The judge's percentage win rate against SFT on validation tasks, greedy and sampled averaged."
-    return [caption, "", _table([["method", *(f"β {beta}" for beta in grid), "chosen"], *rows])]
+    return [caption, "", table([["method", *(f"β {beta}" for beta in grid), "chosen"], *rows])]
 
 
 def _score(one: Summary, beta: str) -> str:
@@ -53,7 +52,7 @@ def _labels(labels: Summary) -> list[str]:
         [name, f"{one['pairs']:.0f}", f"{one['confidence']:.2f}", _or_dash(one, "accuracy"), _or_dash(one, "brier")]
         for name, one in labels.items()
     ]
-    return ["**Labels**, averaged over seeds.", "", _table([head, *rows])]
+    return ["**Labels**, averaged over seeds.", "", table([head, *rows])]
 
 
 def _or_dash(one: Summary, key: str) -> str:
@@ -101,7 +100,7 @@ def _against_sft(compared: Summary) -> str:
         [name, *(_rate(one["win_rates"][decoding][kind]) for decoding in DECODINGS for kind in _RATES)]
         for name, one in compared["methods"].items()
     ]
-    return _table([head, *rows])
+    return table([head, *rows])
 
 
 def _rate(rate: Summary | float) -> str:
@@ -114,7 +113,7 @@ def _gold(compared: Summary) -> str:
         [name, *(_interval(one["gold"][d]) for d in DECODINGS), _interval(one["kl"], 2), f"{one['words']:.1f}"]
         for name, one in compared["methods"].items()
     ]
-    return _table([["", "gold, greedy", "gold, sampled", "KL, nats", "words, greedy"], sft, *rows])
+    return table([["", "gold, greedy", "gold, sampled", "KL, nats", "words, greedy"], sft, *rows])
 
 
 def _differences(differences: Summary) -> str:
@@ -125,7 +124,7 @@ def _differences(differences: Summary) -> str:
         [name, *(_signed_by_seed(one[d]) for d in DECODINGS), *(_signed(one["at_kl"][level]) for level in levels)]
         for name, one in differences.items()
     ]
-    return _table([head, *rows])
+    return table([head, *rows])
 
 
 def _at_kl(compared: Summary) -> str:
@@ -133,7 +132,7 @@ def _at_kl(compared: Summary) -> str:
     rows = [
         [name, *(_interval(compared["at_kl"][level].get(name)) for level in levels)] for name in compared["methods"]
     ]
-    return _table([["", *(f"{level} nats" for level in levels)], *rows])
+    return table([["", *(f"{level} nats" for level in levels)], *rows])
 
 
 _JUDGES = {"judge": "by the faulty judge", "truth": "by the true p"}
@@ -156,7 +155,7 @@ def _matrix(match: Summary) -> str:
         won[pair["model"], pair["against"]] = f"{rate:.3f}{sure}"
         won[pair["against"], pair["model"]] = f"{1 - rate:.3f}{sure}"
     names = match["methods"]
-    return _table([["", *names], *([row, *(won.get((row, column), "–") for column in names)] for row in names)])
+    return table([["", *names], *([row, *(won.get((row, column), "–") for column in names)] for row in names)])
 
 
 def _classified(compared: Summary) -> str:
@@ -167,7 +166,7 @@ def _classified(compared: Summary) -> str:
         [name, *(_interval(kinds[kind][name][figure]) for kind in kinds for figure in figures)]
         for name in compared["methods"]
     ]
-    return _table([head, *rows])
+    return table([head, *rows])
 
 
 # --- the other parts ----------------------------------------------------------------------------------------------------
@@ -184,7 +183,7 @@ def _two_criteria(methods: Summary) -> list[str]:
         f"**Two criteria**, {_seeds(methods)}: half of the pairs labelled by {criteria[0]}, half by {criteria[1]}. "
         "Percentage win rates against the SFT model by a faulty judge of each, and what responses are worth by each."
     )
-    return [caption, "", _table([head, *rows])]
+    return [caption, "", table([head, *rows])]
 
 
 def _both(one: Summary, criteria: Sequence[str]) -> list[str]:
@@ -214,7 +213,7 @@ def _by_labels(by_labels: Summary) -> str:
     gaps = list(next(iter(by_labels.values()))["differences"])
     head = ["labels", *(f"{name}: {d}" for d in DECODINGS for name in (*methods, *gaps))]
     rows = [[labels, *_cells(one, methods, gaps)] for labels, one in by_labels.items()]
-    return _table([head, *rows])
+    return table([head, *rows])
 
 
 def _cells(one: Summary, methods: Iterable[str], gaps: Iterable[str]) -> list[str]:
@@ -245,8 +244,3 @@ def _signed(estimate: Summary | None) -> str:
 
 def _signed_by_seed(estimate: Summary) -> str:
     return f"{_signed(estimate)} {estimate['seeds_above']}/{estimate['seeds']}"
-
-
-def _table(rows: Sequence[Sequence[str]]) -> str:
-    head, *body = (f"| {' | '.join(row)} |" for row in rows)
-    return "\n".join([head, "|" + "---|" * len(rows[0]), *body]) + "\n"
