@@ -3,9 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-SERVER := .judge-server
+VLLM := .vllm
 
-.PHONY: demo real study bench test test-server lint clean
+.PHONY: demo real study bench test test-vllm lint clean
 .DEFAULT_GOAL := help
 
 help:
@@ -13,7 +13,7 @@ help:
 	@echo "make real   the same losses on real votes (SOFTPREF_DATA names the folder with the data)"
 	@echo "make study  the paper's comparison with seeds and intervals (an hour or more on two cores; goes on where it stopped)"
 	@echo "make test   the whole test suite"
-	@echo "make test-server   labels from a real server (vLLM on the CPU, 2.3 GB in an environment of its own)"
+	@echo "make test-vllm   labels and responses from a real vLLM (on the CPU, 2.7 GB in an environment of its own)"
 	@echo "make bench  one training update beside TRL's and a plain one: speed and memory (wants a quiet machine)"
 	@echo "make lint   ruff, mypy and the import order"
 
@@ -38,14 +38,15 @@ test: $(INSTALLED)
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 # --no-deps: the list is whole, and leaves out what judging text needs no more than a camera (torchvision, torchaudio, …)
-$(SERVER)/.installed: tests/judges/real_server.txt
-	rm -rf $(SERVER)
-	$(PYTHON) -m venv $(SERVER)
-	$(SERVER)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r $<
+$(VLLM)/.installed: tests/vllm.txt
+	rm -rf $(VLLM)
+	$(PYTHON) -m venv $(VLLM)
+	$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r $<
 	@touch $@
 
-test-server: $(INSTALLED) $(SERVER)/.installed
-	SOFTPREF_JUDGE_SERVER=$(CURDIR)/$(SERVER)/bin/python $(BIN)/python -m pytest tests/judges/test_real_server.py
+test-vllm: $(INSTALLED) $(VLLM)/.installed
+	SOFTPREF_JUDGE_SERVER=$(CURDIR)/$(VLLM)/bin/python $(BIN)/python -m pytest tests/judges/test_real_server.py
+	PYTHONPATH=src HF_HUB_OFFLINE=1 $(VLLM)/bin/python -m pytest tests/evaluation/test_vllm_responses.py tests/training/test_vllm_sampler.py
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -54,4 +55,4 @@ lint: $(INSTALLED)
 	$(BIN)/python -m pytest -q tests/test_package.py
 
 clean:
-	rm -rf $(VENV) $(SERVER) demo real study
+	rm -rf $(VENV) $(VLLM) demo real study

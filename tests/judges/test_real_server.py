@@ -1,4 +1,4 @@
-"""Labels from a real OpenAI-compatible server are those that the model's own log-probs make: ``make test-server``.
+"""Labels from a real OpenAI-compatible server are those that the model's own log-probs make: ``make test-vllm``.
 
 The server (vLLM on the CPU) lives in an environment of its own, and SOFTPREF_JUDGE_SERVER names the Python of that.
 """
@@ -23,7 +23,7 @@ from softpref.judges.both_orders import orders
 from softpref.judges.prompt import load_prompt
 
 PYTHON = os.environ.get("SOFTPREF_JUDGE_SERVER")
-pytestmark = pytest.mark.skipif(PYTHON is None, reason="no real server to label with: make test-server installs one")
+pytestmark = pytest.mark.skipif(PYTHON is None, reason="no real server to label with: make test-vllm installs one")
 
 PROMPT = load_prompt("general")
 TOP = 20

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import copy
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+from two_processes import run_two
 
 TWO_PROCESSES = """
 import json, sys
-import torch
 from softpref import SoftPreferenceConfig, SoftPreferenceTrainer
 from transformers import AutoModelForCausalLM, AutoTokenizer
 folder, out, rows = sys.argv[1:4]
@@ -28,8 +26,6 @@ if trainer.is_world_process_zero():
     assert trainer.args.world_size == 2, trainer.args.world_size
     trainer.model.save_pretrained(out)
     json.dump(log, open(out + "/log.json", "w"))
-trainer.accelerator.wait_for_everyone()
-torch.distributed.destroy_process_group()
 """
 
 
@@ -71,13 +67,7 @@ def test_two_processes_change_nothing(make_trainer, tiny_llama, word_tokenizer, 
     tiny_llama.save_pretrained(folder)
     word_tokenizer.save_pretrained(folder)
     (tmp_path / "rows.json").write_text(json.dumps(rows))
-    (tmp_path / "script.py").write_text(TWO_PROCESSES)
-    command = [
-        sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone",
-        "script.py", str(folder), str(out), "rows.json",
-    ]  # fmt: skip
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
+    run_two(tmp_path, TWO_PROCESSES, folder, out, "rows.json")
     from transformers import AutoModelForCausalLM
 
     alone = make_trainer(data=rows, max_steps=2, seed=3, data_seed=3, eval_dataset=rows)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import copy
 import json
 import math
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from online_doubles import CountingJudge, ScriptedSampler
 from transformers import AutoModelForCausalLM
+from two_processes import run_two
 
 from softpref import OnlineOptions, OnlineSoftPreferenceTrainer, SoftPreferenceConfig
 from softpref.core import PairLogps, preference_loss
@@ -383,6 +382,10 @@ def test_conservative_self_preference_needs_another_beta(make_online, tiny_llama
 # -------------------------------------------------------------------------------------------------- what is refused
 
 
+def vllm(**engine_options):
+    return OnlineOptions(labels="judge", engine="vllm", engine_options=engine_options)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -394,9 +397,17 @@ def test_conservative_self_preference_needs_another_beta(make_online, tiny_llama
         ({"judge": None}, "give the judge"),
         ({"online": SELF}, "a judge has no effect"),
         ({"online": OnlineOptions()}, "online.labels is not given"),
+        (
+            {"online": vllm, "sampler": ScriptedSampler({})},
+            "online.engine vllm has no effect with a sampler of your own",
+        ),
+        ({"online": lambda: vllm(tensor_parallel_size=2)}, "tensor_parallel_size above 1 wants more processes"),
     ],
 )
-def test_options_that_online_training_would_ignore_are_refused(settings, message, make_online):
+def test_options_that_online_training_would_ignore_are_refused(settings, message, make_online, monkeypatch):
+    monkeypatch.setattr("softpref.generation.engine.find_spec", lambda _: object())
+    if callable(settings.get("online")):
+        settings = {**settings, "online": settings["online"]()}
     with pytest.raises(OptionError, match=message):
         make_online(**{"judge": CountingJudge(), **settings})
 
@@ -484,13 +495,7 @@ def test_two_processes_change_nothing(make_online, tiny_llama, word_tokenizer, t
     folder, out = tmp_path / "model", tmp_path / "together"
     tiny_llama.save_pretrained(folder)
     word_tokenizer.save_pretrained(folder)
-    (tmp_path / "script.py").write_text(TWO_PROCESSES)
-    command = [
-        sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone", "script.py", str(folder),
-        str(out), str(Path(__file__).parent), json.dumps(script),
-    ]  # fmt: skip
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
+    run_two(tmp_path, TWO_PROCESSES, folder, out, Path(__file__).parent, json.dumps(script))
     alone = make_online(judge=CountingJudge(), prompts=script, sampler=ScriptedSampler(script), max_steps=2)
     alone.train()
     together = AutoModelForCausalLM.from_pretrained(out).state_dict()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from softpref.cli.judges import JudgeOptions, make_judge
@@ -22,8 +22,10 @@ class GenerationOptions:
         top_p: Probability mass to sample from.
         responses: Responses per prompt; more than one needs a temperature.
         max_new_tokens: Tokens of a response at most; one that reaches it counts as unfinished.
-        generation_batch_size: Prompts times responses that are generated at a time.
+        generation_batch_size: Prompts times responses that are generated at a time; vllm likes it large.
         generation_seed: Seed of sampling.
+        engine: What generates: transformers, or vllm where it is installed.
+        engine_options: What vLLM's LLM takes, such as {gpu_memory_utilization: 0.8}.
     """
 
     temperature: float = 0.0
@@ -32,6 +34,8 @@ class GenerationOptions:
     max_new_tokens: int = 256
     generation_batch_size: int = 32
     generation_seed: int = 0
+    engine: str = "transformers"
+    engine_options: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(kw_only=True)
@@ -75,6 +79,8 @@ def sampling_of(options: GenerationOptions) -> Sampling:
         options.max_new_tokens,
         options.generation_batch_size,
         options.generation_seed,
+        options.engine,
+        options.engine_options,
     )
 
 

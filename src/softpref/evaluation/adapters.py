@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from softpref.errors import InputError
@@ -30,15 +33,38 @@ def load_policy(model: str) -> PreTrainedModel:
     """
     import torch
 
+    _refuse_lost_base(model)
+    policy = load_model(model).eval()
+    if torch.accelerator.is_available():
+        policy = policy.to(torch.accelerator.current_accelerator())
+    return policy
+
+
+@contextmanager
+def whole_model(model: str) -> Iterator[str]:
+    """A folder or Hub name for what reads no adapters: a model's own; of an adapter, one with the two merged, for so long.
+
+    Raises InputError as ``load_policy``.
+    """
+    if base_of(model) is None:
+        yield model
+        return
+    _refuse_lost_base(model)
+    from peft import AutoPeftModelForCausalLM
+
+    with TemporaryDirectory(prefix="softpref-merged-") as folder:
+        merged = AutoPeftModelForCausalLM.from_pretrained(model, dtype="auto").merge_and_unload()
+        merged.save_pretrained(folder)
+        del merged
+        yield folder
+
+
+def _refuse_lost_base(model: str) -> None:
     base = base_of(model)
     if base is not None and find_spec("peft") is None:
         raise InputError(f"{model}: is an adapter, which needs peft: pip install 'softpref[peft]'")
     if base is not None and Path(base).is_absolute() and not Path(base).is_dir():
         raise InputError(f"{model}: is an adapter of {base}, which is not there; put it back, or mend {ADAPTER_FILE}")
-    policy = load_model(model).eval()
-    if torch.accelerator.is_available():
-        policy = policy.to(torch.accelerator.current_accelerator())
-    return policy
 
 
 def tokenizer_of(model: str) -> PreTrainedTokenizerBase:

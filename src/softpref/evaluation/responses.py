@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from softpref.data.files import write_json
 from softpref.data.pairs import Text
 from softpref.errors import InputError, OptionError
-from softpref.evaluation.adapters import ADAPTER_FILE, base_of, load_policy, tokenizer_of
+from softpref.evaluation.adapters import ADAPTER_FILE, base_of, load_policy, tokenizer_of, whole_model
 from softpref.generation.sampling import Response, Sampling
 from softpref.run_folder import read_lines
 
@@ -31,12 +32,17 @@ def generated(
 
     Raises OptionError when the file was made with other settings.
     """
-    made_by = {key: value for key, value in sampling.as_dict().items() if key != "batch_size"}
+    made_by = {key: value for key, value in sampling.as_dict().items() if key not in _leaves_responses_alone(sampling)}
     settings = {"model": model, "files": _stamp(model), "sampling": made_by, "prompts": _digest(prompts)}
     done = _already(file, settings)
     if len(done) < len(prompts) * sampling.samples:
         _generate_missing(model, prompts, sampling, file, done, on_batch)
     return [done[i, k] for i in range(len(prompts)) for k in range(sampling.samples)]
+
+
+def _leaves_responses_alone(sampling: Sampling) -> set[str]:
+    """What of the sampling decides no response; files made before there was another engine do not name one."""
+    return {"batch_size"} | ({"engine", "engine_options"} if sampling.engine == "transformers" else set())
 
 
 # What decides a model's responses. Training writes other files into the same folder.
@@ -96,16 +102,40 @@ def _generate_missing(
     done: dict[tuple[int, int], Response],
     on_batch: Callable[[int], None] | None,
 ) -> None:
-    from softpref.generation.sampling import generate
-
-    policy, tokenizer = load_policy(model), tokenizer_of(model)
     with file.open("a", encoding="utf-8") as out:
-        for batch in generate(policy, tokenizer, prompts, sampling, done={place for place, _ in done}):
+        for batch in _ENGINES[sampling.engine](model, prompts, sampling, {place for place, _ in done}):
             out.write("".join(json.dumps(asdict(r), ensure_ascii=False) + "\n" for r in batch))
             out.flush()
             done.update({(r.prompt, r.sample): r for r in batch})
             if on_batch is not None:
                 on_batch(len(batch))
+
+
+def _through_transformers(
+    model: str, prompts: Sequence[Text], sampling: Sampling, done: Container[int]
+) -> Iterator[list[Response]]:
+    from softpref.generation.sampling import generate
+
+    yield from generate(load_policy(model), tokenizer_of(model), prompts, sampling, done)
+
+
+def _through_vllm(
+    model: str, prompts: Sequence[Text], sampling: Sampling, done: Container[int]
+) -> Iterator[list[Response]]:
+    from softpref.generation.vllm_engine import VllmEngine, generation_config_of, saved_dtype
+
+    loaded = {"dtype": saved_dtype(base_of(model) or model)}
+    with (
+        whole_model(model) as folder,
+        closing(VllmEngine({"model": folder, **loaded}, sampling.engine_options)) as engine,
+    ):
+        yield from engine.responses(tokenizer_of(model), generation_config_of(folder), prompts, sampling, done)
+
+
+_ENGINES: Mapping[str, Callable[[str, Sequence[Text], Sampling, Container[int]], Iterator[list[Response]]]] = {
+    "transformers": _through_transformers,
+    "vllm": _through_vllm,
+}
 
 
 def from_column(rows: Sequence[tuple[int, dict[str, Any]]], column: str, name: str) -> list[Text]:

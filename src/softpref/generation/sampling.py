@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Container, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from softpref.data.pairs import Text
 from softpref.data.tokenization import PromptEncoder
 from softpref.errors import OptionError
+from softpref.generation.engine import check_engine
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,8 @@ class Sampling:
         samples: responses per prompt; more than one needs a temperature.
         max_new_tokens: a response that reaches it is marked unfinished.
         batch_size: prompts × samples at a time.
+        engine: transformers, or vllm where it is installed.
+        engine_options: what vLLM's ``LLM`` takes, such as ``{"gpu_memory_utilization": 0.8}``.
     """
 
     temperature: float = 0.0
@@ -31,8 +34,11 @@ class Sampling:
     max_new_tokens: int = 256
     batch_size: int = 32
     seed: int = 0
+    engine: str = "transformers"
+    engine_options: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
+        check_engine(self.engine, self.engine_options)
         if not 0 <= self.temperature < float("inf"):
             raise OptionError(f"temperature is {self.temperature}; 0 is greedy, above 0 samples")
         if not 0 < self.top_p <= 1:
@@ -53,7 +59,8 @@ class Sampling:
 class Response:
     """One generated response: which prompt (its place in the list), which sample of it, its text and its token ids.
 
-    ``tokens`` includes the terminator where the model gave one; ``finished`` says whether it did.
+    ``tokens`` includes the terminator where the model gave one; ``finished`` says whether it did. ``logp`` is log π(y|x) in
+    nats as the engine that drew it has it (at temperature 1), where it says so.
     """
 
     prompt: int
@@ -61,6 +68,7 @@ class Response:
     text: str
     tokens: list[int]
     finished: bool
+    logp: float | None = None
 
 
 def generate(
@@ -96,9 +104,7 @@ def _one_batch(
     import torch
     from transformers import GenerationConfig
 
-    configured = model.generation_config.eos_token_id
-    listed = configured if isinstance(configured, list) else [configured]
-    ends = encoder.terminators | {int(end) for end in listed if end is not None}
+    ends = terminators_of(encoder, model.generation_config)
     tokenizer = encoder.tokenizer
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
     longest = max(map(len, prompts))
@@ -120,11 +126,31 @@ def _one_batch(
     model.train(was_training)
     found = []
     for row, tokens in enumerate(out[:, longest:].tolist()):
-        kept, finished = _until_terminator(tokens, ends)
-        # by id: a template's end of turn is not always a special token of the tokenizer
-        text = tokenizer.decode(kept[:-1] if finished else kept, skip_special_tokens=True).strip()
-        found.append(Response(places[row // sampling.samples], row % sampling.samples, text, kept, finished))
+        place, sample = places[row // sampling.samples], row % sampling.samples
+        found.append(response_of(tokens, ends, tokenizer, place, sample))
     return found
+
+
+def terminators_of(encoder: PromptEncoder, config: GenerationConfig) -> set[int]:
+    """Ids that end a response: the tokenizer's and its template's, and those of the model's generation config."""
+    configured = config.eos_token_id
+    listed = configured if isinstance(configured, list) else [configured]
+    return {*encoder.terminators, *(int(end) for end in listed if end is not None)}
+
+
+def response_of(
+    tokens: list[int],
+    ends: Collection[int],
+    tokenizer: PreTrainedTokenizerBase,
+    prompt: int,
+    sample: int,
+    logp: float | None = None,
+) -> Response:
+    """What an engine generated, up to and with the first terminator, and its text without it."""
+    kept, finished = _until_terminator(tokens, ends)
+    # by id: a template's end of turn is not always a special token of the tokenizer
+    text = tokenizer.decode(kept[:-1] if finished else kept, skip_special_tokens=True).strip()
+    return Response(prompt, sample, text, kept, finished, logp)
 
 
 def _until_terminator(tokens: list[int], ends: Collection[int]) -> tuple[list[int], bool]:

@@ -24,7 +24,12 @@ from softpref.run_folder import read_lines
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from softpref.core.pair import PairLogps
+
 READ = ("prompt", "id", "meta")
+
+# Nats a token, mean over what was drawn for one update.
+ENGINE_TOLERANCE = 0.3
 
 
 class Sampler(Protocol):
@@ -194,6 +199,28 @@ def draw_pairs(
         for batch in sampler(model, tokenizer, [one.prompt for one in prompts], sampling):
             drawn.update({(response.prompt, response.sample): response for response in batch})
     return [SampledPair(prompt, drawn[i, 0], drawn[i, 1]) for i, prompt in enumerate(prompts)]
+
+
+def refuse_another_model(pairs: Sequence[SampledPair], logps: PairLogps) -> None:
+    """Where the engine says how likely what it drew was to it, the policy must say much the same of it.
+
+    An engine that kept old weights, or read them under other names, would otherwise be trained against in silence. Other
+    kernels and other rounding move a token by hundredths of a nat. ``logps`` are the policy's, the first response as chosen.
+
+    Raises InputError.
+    """
+    policy = zip(logps.chosen.tolist(), logps.rejected.tolist(), strict=True)
+    both = [
+        (response, logp)
+        for pair, sides in zip(pairs, policy, strict=True)
+        for response, logp in zip((pair.first, pair.second), sides, strict=True)
+    ]
+    apart = [abs(one.logp - logp) / len(one.tokens) for one, logp in both if one.logp is not None]
+    if apart and float(np.mean(apart)) > ENGINE_TOLERANCE:
+        raise InputError(
+            f"what generates is not the policy: their log-probs of the same responses are {np.mean(apart):.2g} nats a token "
+            f"apart, and {ENGINE_TOLERANCE} is the most; the engine does not take this model's weights: leave online.engine out"
+        )
 
 
 def update_seed(seed: int, step: int, rank: int) -> int:

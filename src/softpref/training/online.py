@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,6 +37,7 @@ from softpref.training.on_policy import (
     Sampler,
     draw_pairs,
     prompt_rows,
+    refuse_another_model,
     tokenize_prompts,
     update_seed,
 )
@@ -67,7 +68,7 @@ class OnlineSoftPreferenceTrainer(SoftPreferenceTrainer):
         judge: asked in both orders; its answers lie in ``output_dir/online/judgements.sqlite`` before they are used. A reward
             model is one (``judges.reward_model``). None with ``labels="self"``.
         train_dataset: prompts: texts, or rows with ``prompt``.
-        sampler: draws the responses; ``generation.sampling.generate``, through transformers, if not given.
+        sampler: draws the responses; what ``online.engine`` names, if not given.
 
     The others are those of ``SoftPreferenceTrainer``; ``eval_dataset`` holds labelled pairs as there.
 
@@ -87,11 +88,14 @@ class OnlineSoftPreferenceTrainer(SoftPreferenceTrainer):
         processing_class: PreTrainedTokenizerBase | None = None,
         ref_model: PreTrainedModel | str | None = None,
         peft_config: Any = None,
-        sampler: Sampler = generate,
+        sampler: Sampler | None = None,
         **kwargs: Any,
     ) -> None:
         check_online(args, online, judge)
-        self.online, self.judge, self.sampler = online, judge, sampler
+        if sampler is not None and online.engine != "transformers":
+            raise OptionError(f"online.engine {online.engine} has no effect with a sampler of your own: leave it out")
+        self.online, self.judge = online, judge
+        self.sampler = sampler or _SAMPLERS[online.engine](online)
         self._prompts: str | None = None
         # what is drawn tomorrow cannot be scored today
         args.precompute_ref_log_probs = False
@@ -152,6 +156,7 @@ class OnlineSoftPreferenceTrainer(SoftPreferenceTrainer):
         pairs = self._draw([prompt for batch in asked for prompt in batch if prompt.weight], step)
         self.record.add_responses(step, pairs)
         logps = self._logps(pairs)
+        refuse_another_model(pairs, logps)
         labels = self._labels(pairs, logps)
         self.record.add_labels(step, pairs, labels)
         self._means.add(self._sample_metrics(pairs, labels, logps))
@@ -170,7 +175,8 @@ class OnlineSoftPreferenceTrainer(SoftPreferenceTrainer):
     def _draw(self, prompts: Sequence[OnlinePrompt], step: int) -> list[SampledPair]:
         o = self.online
         seed = update_seed(self.args.seed, step, self.args.process_index)
-        sampling = Sampling(o.temperature, o.top_p, 2, o.max_new_tokens, o.generation_batch_size, seed)
+        size = o.generation_batch_size
+        sampling = Sampling(o.temperature, o.top_p, 2, o.max_new_tokens, size, seed, o.engine, o.engine_options)
         with self.accelerator.autocast():
             return draw_pairs(self.sampler, self.model, self.processing_class, prompts, sampling)
 
@@ -302,10 +308,31 @@ def check_online(args: SoftPreferenceConfig, online: OnlineOptions, judge: Judge
     for name, default in (("truncation", "drop"), ("boundary", "error"), ("reference_cache", None)):
         if getattr(args, name) != default:
             raise OptionError(f"{name} has no effect online: leave it out")
+    if online.engine == "vllm":
+        _check_one_process(args, online)
     if args.fsdp or args.deepspeed:
         raise OptionError("online training does not work with FSDP or DeepSpeed yet: leave them out")
     if online.labels == "self":
         _check_self_preference(method, online)
+
+
+def _check_one_process(args: SoftPreferenceConfig, online: OnlineOptions) -> None:
+    if args.world_size > 1:
+        raise OptionError(f"online.engine vllm works in one process, and there are {args.world_size}: leave it out")
+    if online.engine_options.get("tensor_parallel_size", 1) > 1:
+        raise OptionError("online.engine_options: tensor_parallel_size above 1 wants more processes: leave it out")
+
+
+def _through_vllm(online: OnlineOptions) -> Sampler:
+    from softpref.training.vllm_sampler import VllmSampler
+
+    return VllmSampler(online.engine_options)
+
+
+_SAMPLERS: Mapping[str, Callable[[OnlineOptions], Sampler]] = {
+    "transformers": lambda _: generate,
+    "vllm": _through_vllm,
+}
 
 
 def _check_self_preference(method: Any, online: OnlineOptions) -> None:

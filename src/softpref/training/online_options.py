@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from softpref.errors import OptionError, nearest
+from softpref.generation.engine import check_engine
 
 LABELS = ("judge", "self")
 
@@ -22,6 +23,9 @@ class OnlineOptions:
         top_p: Of the responses; 1 draws from the policy itself.
         max_new_tokens: Tokens of a response at most.
         generation_batch_size: Responses generated at a time; which ones are drawn depends on it.
+        engine: What generates: transformers, or vllm where it is installed (one process; given the policy's weights anew
+            before every update).
+        engine_options: What vLLM's LLM takes, such as {gpu_memory_utilization: 0.3}.
     """
 
     labels: str | None = None
@@ -30,6 +34,8 @@ class OnlineOptions:
     top_p: float = 1.0
     max_new_tokens: int = 256
     generation_batch_size: int = 32
+    engine: str = "transformers"
+    engine_options: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.labels is None:
@@ -48,9 +54,12 @@ class OnlineOptions:
             if getattr(self, name) < least:
                 raise OptionError(f"online.{name} is {getattr(self, name)}; it must be at least {least}")
 
+        check_engine(self.engine, self.engine_options, "online.")
+
     def _refuse_without_effect(self) -> None:
-        for name, default in type(self).__dataclass_fields__.items():
-            if getattr(self, name) != default.default:
+        for name, declared in type(self).__dataclass_fields__.items():
+            default = {} if name == "engine_options" else declared.default
+            if getattr(self, name) != default:
                 raise OptionError(f"online.{name} has no effect without online.labels (judge or self)")
 
     @property

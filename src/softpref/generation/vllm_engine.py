@@ -1,0 +1,151 @@
+"""Responses through vLLM: the requests it is sent, and what it answers, in the terms of ``generation.sampling``."""
+
+from __future__ import annotations
+
+import gc
+import os
+import random
+from collections.abc import Collection, Container, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from softpref.data.pairs import Text
+from softpref.data.tokenization import PromptEncoder
+from softpref.errors import InputError
+from softpref.generation.sampling import Response, Sampling, response_of, terminators_of
+
+if TYPE_CHECKING:
+    from transformers import GenerationConfig, PreTrainedTokenizerBase
+
+
+class VllmEngine:
+    """A running engine. ``loaded`` says what it holds and how (``model``, ``dtype``, …); ``options`` go to ``vllm.LLM`` too.
+
+    In ``this_process`` weights can be put into it; otherwise it has a process of its own, which ends with the engine.
+
+    Raises InputError where vLLM refuses the model or the options.
+    """
+
+    def __init__(self, loaded: Mapping[str, Any], options: Mapping[str, Any], this_process: bool = False) -> None:
+        # said before vLLM is imported; what a user has set stays
+        os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
+        os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+        from vllm import LLM
+
+        # -1: as long as fits into memory
+        settings = {"max_model_len": -1, **loaded, **options, "skip_tokenizer_init": True, "seed": 0}
+        with _random_state_kept(), _processes_of_its_own(not this_process):
+            try:
+                self.llm = LLM(**settings)
+            except (TypeError, ValueError, RuntimeError) as error:
+                raise InputError(f"vLLM cannot be started: {str(error).strip().splitlines()[0]}") from error
+
+    def close(self) -> None:
+        """End the engine; its memory is free afterwards."""
+        del self.llm
+        gc.collect()
+
+    def put(self, weights: Iterator[tuple[str, Any]]) -> None:
+        """Make these its weights: tensors by the names that they have in the model's files."""
+        self.llm.collective_rpc("reload_weights", kwargs={"weights_iterator": weights})
+        # what it remembers of earlier prompts was computed with other weights
+        self.llm.reset_prefix_cache()
+
+    def responses(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        config: GenerationConfig,
+        prompts: Sequence[Text],
+        sampling: Sampling,
+        done: Container[int] = frozenset(),
+    ) -> Iterator[list[Response]]:
+        """As ``generation.sampling.generate``: ``sampling.batch_size`` responses are asked for at a time, in any length.
+
+        Every response has a seed of its own, so that what is done already changes nothing in the others.
+        """
+        encoder = PromptEncoder(tokenizer)
+        ends = terminators_of(encoder, config)
+        encoded = [encoder.prompt(prompt) for prompt in prompts]
+        self._refuse_too_long(max(map(len, encoded), default=0), sampling.max_new_tokens)
+        todo = [place for place in range(len(prompts)) if place not in done]
+        per_batch = max(1, sampling.batch_size // sampling.samples)
+        for start in range(0, len(todo), per_batch):
+            places = todo[start : start + per_batch]
+            asked = [_request(sampling, place, ends) for place in places]
+            given = [{"prompt_token_ids": encoded[place]} for place in places]
+            with _random_state_kept():
+                answered = self.llm.generate(given, asked, use_tqdm=False)
+            yield [
+                response_of(list(one.token_ids), ends, tokenizer, place, one.index, _logp(one))
+                for place, request in zip(places, answered, strict=True)
+                for one in request.outputs
+            ]
+
+    def _refuse_too_long(self, longest: int, max_new_tokens: int) -> None:
+        room = self.llm.llm_engine.model_config.max_model_len
+        if longest + max_new_tokens > room:
+            raise InputError(
+                f"a prompt of {longest} tokens leaves no room for max_new_tokens={max_new_tokens}: vLLM reads {room}; give "
+                "engine_options a larger max_model_len or more memory, or leave the prompt out"
+            )
+
+
+def generation_config_of(folder: str) -> GenerationConfig:
+    """The generation config that lies with a model; where there is none, what the model's own config says of it."""
+    from transformers import AutoConfig, GenerationConfig
+
+    try:
+        return GenerationConfig.from_pretrained(folder)
+    except OSError:
+        return GenerationConfig.from_model_config(AutoConfig.from_pretrained(folder))
+
+
+def saved_dtype(folder: str) -> str:
+    """The dtype that a model was saved in, and is loaded in elsewhere: left to itself, vLLM computes float32 models in less."""
+    from transformers import AutoConfig
+
+    return str(AutoConfig.from_pretrained(folder).dtype or "float32").removeprefix("torch.")
+
+
+def _request(sampling: Sampling, place: int, ends: Collection[int]) -> Any:
+    from vllm import SamplingParams
+
+    # vLLM counts on from it for the other samples of a prompt
+    seed = sampling.seed * 1_000_003 + place * sampling.samples
+    return SamplingParams(
+        temperature=sampling.temperature, top_p=sampling.top_p, n=sampling.samples, max_tokens=sampling.max_new_tokens,
+        stop_token_ids=sorted(ends), seed=seed, logprobs=0, detokenize=False,
+    )  # fmt: skip
+
+
+def _logp(output: Any) -> float:
+    """Σ log π of the drawn tokens."""
+    drawn = zip(output.logprobs, output.token_ids, strict=True)
+    return float(sum(position[token].logprob for position, token in drawn))
+
+
+@contextmanager
+def _processes_of_its_own(wanted: bool) -> Iterator[None]:
+    name = "VLLM_ENABLE_V1_MULTIPROCESSING"
+    before = os.environ.get(name)
+    os.environ[name] = str(int(wanted))
+    try:
+        yield
+    finally:
+        os.environ.pop(name) if before is None else os.environ.update({name: before})
+
+
+@contextmanager
+def _random_state_kept() -> Iterator[None]:
+    """vLLM seeds and uses every generator of the process that it runs in, and a training's dropout hangs on them."""
+    import torch
+
+    python, legacy = random.getstate(), np.random.get_state()  # noqa: NPY002
+    try:
+        with torch.random.fork_rng():
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(legacy)  # noqa: NPY002
