@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -235,11 +236,11 @@ def show_tokens(rows: Sequence[PreferencePair | Completion], options: InspectOpt
         console.print(Styled(f"{side} ({len(ids)} tokens): ", style="bold"), _coloured(tokenizer, ids, STYLES[side]))
 
 
-def _coloured(tokenizer: object, ids: list[int], style: str) -> Styled:
+def _coloured(tokenizer: Any, ids: list[int], style: str) -> Styled:
     """Tokens in alternating shades, so that their borders show; control characters are made visible."""
     text = Styled()
     for place, token in enumerate(ids):
-        piece = tokenizer.decode([token])  # type: ignore[attr-defined]
+        piece = tokenizer.decode([token])
         visible = "".join(c if c.isprintable() else repr(c)[1:-1] for c in piece)
         text.append(visible, style=f"{style} reverse" if place % 2 else style)
         if not visible.startswith(" ") and not visible.endswith(" "):

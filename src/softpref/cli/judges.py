@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from typing import Any
 
 from softpref.errors import OptionError, nearest
 from softpref.judges.base import Judge
@@ -74,38 +75,38 @@ def judge_options(options: JudgeOptions) -> JudgeOptions:
     return JudgeOptions(**{field.name: getattr(options, field.name) for field in fields(JudgeOptions)})
 
 
-def _server(given: dict[str, object]) -> Judge:
+def _server(given: dict[str, Any]) -> Judge:
     from softpref.judges.prompt import load_prompt
     from softpref.judges.server import ServerSettings, connect
 
     prompt = load_prompt(str(given.pop("judge_prompt")))
     names = {"judge_model": "model", "vote_prior": "prior"}
-    settings = ServerSettings(**{names.get(name, name): value for name, value in given.items()})  # type: ignore[arg-type]
+    settings = ServerSettings(**{names.get(name, name): value for name, value in given.items()})
     return connect(settings, prompt)
 
 
-def _local(given: dict[str, object]) -> Judge:
+def _local(given: dict[str, Any]) -> Judge:
     from softpref.judges.local import load_local_judge
     from softpref.judges.prompt import load_prompt
 
     prompt = load_prompt(str(given.pop("judge_prompt")))
-    return load_local_judge(str(given.pop("judge_model")), prompt, **given)  # type: ignore[arg-type]
+    return load_local_judge(str(given.pop("judge_model")), prompt, **given)
 
 
-def _reward_model(given: dict[str, object]) -> Judge:
+def _reward_model(given: dict[str, Any]) -> Judge:
     from softpref.judges.reward_model import load_reward_model_judge
 
-    return load_reward_model_judge(str(given.pop("judge_model")), **given)  # type: ignore[arg-type]
+    return load_reward_model_judge(str(given.pop("judge_model")), **given)
 
 
-def _plan_world(given: dict[str, object]) -> Judge:
+def _plan_world(given: dict[str, Any]) -> Judge:
     from softpref.experiments.plan_world_judge import plan_world_judge
 
-    return plan_world_judge(**given)  # type: ignore[arg-type]
+    return plan_world_judge(**given)
 
 
 # name: how it is made, the options that it needs, those that it takes
-JUDGES: dict[str, tuple[Callable[[dict[str, object]], Judge], tuple[str, ...], tuple[str, ...]]] = {
+JUDGES: dict[str, tuple[Callable[[dict[str, Any]], Judge], tuple[str, ...], tuple[str, ...]]] = {
     "server": (
         _server,
         ("base_url", "judge_model", "judge_prompt"),

@@ -45,7 +45,7 @@ class Size:
     methods: tuple[str, ...] = METHODS
     seeds: tuple[int, ...] = (1, 2, 3, 4, 5)
     tuning_seeds: tuple[int, ...] = (201, 202)
-    betas: tuple[float, ...] = (0.03, 0.1, 0.3, 1.0)
+    betas: tuple[float, ...] = (0.03, 0.1, 0.3, 1.0, 3.0)
     label_sets: tuple[str, ...] = ("plain", "skewed", "stairs")
     noise_rates: tuple[float, ...] = (0.1, 0.2, 0.3)
     # Seeds of the parts that look at the DPO family alone.
