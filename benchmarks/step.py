@@ -1,6 +1,7 @@
 """One update of preference training: softpref, its parts, a plain step and TRL's DPOTrainer, side by side in one run.
 
-    python benchmarks/step.py                                     all models and shapes; the README's and docs' table
+    python benchmarks/step.py                                     the README's and docs' table: TRL and the plain step at
+                                                                  both models and three shapes, each saving alone at one
     python benchmarks/step.py --models small --shapes summary --rounds 5
     python benchmarks/step.py --growth                            how time and memory grow with length and vocabulary
     python benchmarks/step.py --profile                           where one update of softpref goes (on a CPU)
@@ -72,6 +73,9 @@ class Shape:
 MODELS = {"small": Model(32_000, 256, 7, 8), "wide": Model(131_072, 512, 16, 4)}
 SHAPES = {"summary": Shape(300, 32), "dialogue": Shape(120, 60), "chat": Shape(100, 300)}
 SIGMA = 0.4
+# Each saving alone is shown once: at the other sizes it would say the same, and take hours.
+IN_PARTS = ("small", "summary")
+RIVALS = ["trl", "plain"]
 
 
 def main() -> None:
@@ -89,7 +93,8 @@ def main() -> None:
     for name in options.models:
         model = MODELS[name] if options.pairs is None else dataclasses.replace(MODELS[name], pairs=options.pairs)
         for shape in options.shapes:
-            found = race(model, SHAPES[shape], options.contenders, options.rounds, options.warm_up)
+            contenders = options.contenders or (list(CONTENDERS) if (name, shape) == IN_PARTS else RIVALS)
+            found = race(model, SHAPES[shape], contenders, options.rounds, options.warm_up)
             print(f"\n### {name} ({(model.body + model.vocabulary * model.hidden) / 1e6:.0f}M parameters, vocabulary "
                   f"{model.vocabulary:,}), {shape} ({SHAPES[shape].prompt} / {SHAPES[shape].response} tokens), "
                   f"{model.pairs} pairs an update, {options.rounds} rounds\n")  # fmt: skip
@@ -100,7 +105,12 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--shapes", nargs="+", choices=SHAPES, default=list(SHAPES))
-    parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=list(CONTENDERS))
+    parser.add_argument(
+        "--contenders",
+        nargs="+",
+        choices=CONTENDERS,
+        help="default: all in small summary, TRL and the plain step elsewhere",
+    )
     parser.add_argument("--rounds", type=int, default=5, help="updates that are timed")
     parser.add_argument("--warm_up", type=int, default=2, help="updates before them")
     parser.add_argument("--pairs", type=int, help="pairs an update (8 for small, 4 for wide)")
@@ -146,12 +156,23 @@ class Duel:
         return self.ours.memory / max(self.theirs.memory, 1)
 
 
-def race(model: Model, shape: Shape, contenders: list[str], rounds: int, warm_up: int) -> dict[str, Duel]:
+class KilledError(Exception):
+    """A contender was ended from outside, most likely for the memory that it took."""
+
+
+def race(model: Model, shape: Shape, contenders: list[str], rounds: int, warm_up: int) -> dict[str, Duel | str]:
     """softpref against every other, two at a time, one update each in turn. (All at once would not fit into memory.)"""
     with tempfile.TemporaryDirectory() as cache:
         # all of ours look reference log-probs up in one cache, which the first of them fills
         os.environ["SOFTPREF_CACHE"] = cache
-        return {name: duel(name, model, shape, rounds, warm_up) for name in contenders if name != "ours"}
+        found: dict[str, Duel | str] = {}
+        for name in contenders:
+            if name != "ours":
+                try:
+                    found[name] = duel(name, model, shape, rounds, warm_up)
+                except KilledError as error:
+                    found[name] = str(error)
+        return found
 
 
 def duel(name: str, model: Model, shape: Shape, rounds: int, warm_up: int) -> Duel:
@@ -181,9 +202,12 @@ def started(name: str, model: Model, shape: Shape, rounds: int, warm_up: int) ->
         )  # fmt: skip
 
         def tell(word: str) -> Any:
-            worker.stdin.write(word + "\n")
-            worker.stdin.flush()
+            with contextlib.suppress(BrokenPipeError):
+                worker.stdin.write(word + "\n")
+                worker.stdin.flush()
             line = worker.stdout.readline()
+            if not line and worker.wait() < 0:
+                raise KilledError(f"{CONTENDERS[name]} was ended by signal {-worker.returncode}")
             if not line:
                 errors.seek(0)
                 raise SystemExit(f"{name} ended: {errors.read()[-2000:]}")
@@ -197,18 +221,23 @@ def started(name: str, model: Model, shape: Shape, rounds: int, warm_up: int) ->
             worker.wait()
 
 
-def table(found: dict[str, Duel], model: Model) -> str:
+def table(found: dict[str, Duel | str], model: Model) -> str:
     lines = [
         "| contender | pairs/s | softpref is faster by | middle half of rounds | peak memory | softpref's memory |",
         "|---|---|---|---|---|---|",
     ]
     for name, one in found.items():
+        if isinstance(one, str):
+            lines.append(f"| {CONTENDERS[name]} | – | {one} | | | |")
+            continue
         theirs = one.theirs
         lines.append(
             f"| {CONTENDERS[name]} | {model.pairs / statistics.median(theirs.seconds):.2f} | {one.faster()} "
             f"| {theirs.memory:,.0f} MiB | {one.memory():.2f}× |"
         )
-    ours = [one.ours for one in found.values()]
+    ours = [one.ours for one in found.values() if isinstance(one, Duel)]
+    if not ours:
+        return "\n".join(lines)
     seconds = statistics.median(second for one in ours for second in one.seconds)
     memory, peak = statistics.median(one.memory for one in ours), max(one.peak for one in ours)
     lines.append(f"| **softpref** | {model.pairs / seconds:.2f} | | | {memory:,.0f} MiB | |")

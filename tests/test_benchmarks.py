@@ -29,6 +29,17 @@ def test_ratios_are_taken_round_by_round(step):
     assert duel.memory() == 0.25
 
 
+def test_a_contender_that_is_killed_leaves_the_others_figures(step):
+    """What the system ends for its memory says so in its row; without any other there is no line of our own."""
+    duel = step.Duel(step.Result([1, 2, 4], 50, flops=8.0, peak=8.0), step.Result([2, 6, 20], 200))
+    model = step.Model(7, 4, 1, 6)
+    rows = step.table({"trl": duel, "plain": "plain step was ended by signal 9"}, model).splitlines()
+    assert rows[2].startswith("| TRL DPOTrainer | 1.00 | 3.00× | 2.50 to 4.00 | 200 MiB | 0.25×")
+    assert rows[3] == "| plain step | – | plain step was ended by signal 9 | | | |"
+    assert rows[4].startswith("| **softpref** | 3.00 |")
+    assert len(step.table({"plain": "plain step was ended by signal 9"}, model).splitlines()) == 3
+
+
 def test_work_that_cannot_be_left_out(step):
     """A body of 10·4² weights, 4 × 7 of the head. A pair of 3 + 2 + 1 tokens: 6 through the body, 3 through the head."""
     pair = SimpleNamespace(tokens=6, chosen=[1, 1], rejected=[1])
