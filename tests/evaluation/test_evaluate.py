@@ -228,6 +228,23 @@ def test_a_run_that_was_killed_goes_on_as_if_unbroken(folders, tmp_path):
     assert [Response(**row) for row in lines(file)] == [Response(**json.loads(line)) for line in kept]
 
 
+def test_a_prompt_of_which_one_sample_is_there_is_drawn_again(folders, tmp_path):
+    """The last batch was cut between the two samples of its prompt."""
+    file = tmp_path / "responses.jsonl"
+    whole = generated(folders["policy"], PROMPTS, SAMPLED, file)
+    kept = file.read_bytes().splitlines(keepends=True)
+    file.write_bytes(b"".join(kept[:9]))
+    assert generated(folders["policy"], PROMPTS, SAMPLED, file) == whole
+
+
+def test_a_file_in_which_nothing_stands_belongs_to_nobody(folders, tmp_path):
+    """What an engine leaves that did not start: other settings may begin there."""
+    file = tmp_path / "responses.jsonl"
+    whole = generated(folders["policy"], PROMPTS, SAMPLED, file)
+    file.write_text("")
+    assert generated(folders["policy"], PROMPTS, replace(SAMPLED, seed=1), file) != whole
+
+
 def test_line_separators_inside_a_text_do_not_break_the_file(folders, tmp_path):
     """U+2028 and U+0085 end a line for ``str.splitlines``, and not for JSONL; models do write them."""
     file = tmp_path / "responses.jsonl"

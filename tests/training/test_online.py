@@ -401,7 +401,7 @@ def vllm(**engine_options):
             {"online": vllm, "sampler": ScriptedSampler({})},
             "online.engine vllm has no effect with a sampler of your own",
         ),
-        ({"online": lambda: vllm(tensor_parallel_size=2)}, "tensor_parallel_size above 1 wants more processes"),
+        ({"online": lambda: vllm(tensor_parallel_size=2)}, "tensor_parallel_size wants more processes"),
     ],
 )
 def test_options_that_online_training_would_ignore_are_refused(settings, message, make_online, monkeypatch):

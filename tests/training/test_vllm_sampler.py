@@ -16,6 +16,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from softpref import OnlineOptions, OnlineSoftPreferenceTrainer, SoftPreferenceConfig
 from softpref.errors import InputError
 from softpref.generation.sampling import Sampling
+from softpref.generation.vllm_engine import VllmEngine
 from softpref.training.vllm_sampler import VllmSampler
 
 if find_spec("vllm") is None:
@@ -65,7 +66,7 @@ class Apart:
     """vLLM's sampler, noting by how much its log-probs and the policy's differ, response by response, at every call."""
 
     def __init__(self):
-        self.inner = VllmSampler(OPTIONS)
+        self.inner = VllmSampler(OPTIONS, 64)
         self.apart, self.weights = [], []
 
     def __call__(self, model, tokenizer, prompts, sampling):
@@ -78,6 +79,9 @@ class Apart:
             yield batch
         self.apart.append(worst)
 
+    def close(self):
+        self.inner.close()
+
 
 @torch.no_grad()
 def own(model, tokenizer, prompt, tokens):
@@ -88,11 +92,14 @@ def own(model, tokenizer, prompt, tokens):
     return float(torch.log_softmax(logits, -1).gather(1, torch.tensor(tokens)[:, None]).sum())
 
 
-@pytest.mark.parametrize("peft_config", [None, LoraConfig(r=4, target_modules=["q_proj", "down_proj"])])
-def test_every_update_draws_from_the_policy_as_it_is(make, peft_config):
-    """Three updates at a large step: weights move by far more than the difference that is left."""
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("adapted", [None, ["q_proj", "down_proj"], ["v_proj", "lm_head"]])
+def test_every_update_draws_from_the_policy_as_it_is(make, word_tokenizer, adapted, tied):
+    """Three updates at a large step: weights move by far more than the difference that is left. An adapter on a head that
+    shares its memory with the embeddings is in the head alone."""
     sampler = Apart()
-    trainer = make(peft_config=peft_config, sampler=sampler)
+    peft_config = None if adapted is None else LoraConfig(r=4, target_modules=adapted)
+    trainer = make(model=policy(word_tokenizer, tied), peft_config=peft_config, sampler=sampler)
     trainer.train()
     assert len(sampler.apart) == 3
     assert max(sampler.apart) < 1e-3
@@ -108,6 +115,7 @@ def test_the_engine_of_the_options_draws_and_is_the_same_again(make):
     log = trainer.state.log_history
     assert log[0]["kl"] == pytest.approx(0, abs=1e-5)
     assert log[2]["kl"] != pytest.approx(0, abs=1e-3)
+    assert max(line["engine_apart"] for line in log[:3]) < 1e-4
     again = make(name="again")
     again.train()
     texts = [path.read_text() for path in (trainer.record.responses_file, again.record.responses_file)]
@@ -120,13 +128,40 @@ def test_the_engine_leaves_the_random_state_alone(word_tokenizer):
     sampling = Sampling(temperature=1.0, samples=2, max_new_tokens=4)
     model = policy(word_tokenizer)
     before = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()  # noqa: NPY002
-    list(VllmSampler(OPTIONS)(model, word_tokenizer, PROMPTS, sampling))
+    list(VllmSampler(OPTIONS, 64)(model, word_tokenizer, PROMPTS, sampling))
     after = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()  # noqa: NPY002
     assert torch.equal(before[0], after[0])
     assert before[1:] == after[1:]
 
 
-def test_an_engine_that_keeps_other_weights_is_refused(make, word_tokenizer):
-    """vLLM for the CPU keeps a packed copy of a head that is tied to the embeddings, and reloads past it."""
+def test_an_engine_that_keeps_other_weights_is_refused(make, monkeypatch):
+    """Weights that it started with, and that nobody put in."""
+    monkeypatch.setattr("softpref.generation.vllm_engine.VllmEngine.put", lambda *_: None)
     with pytest.raises(InputError, match=r"what generates is not the policy: .* leave online\.engine out"):
-        make(model=policy(word_tokenizer, tied=True)).train()
+        make().train()
+
+
+def test_an_engine_that_keeps_old_weights_shows_in_the_metric(make, monkeypatch):
+    """Put in once, it falls behind with every update."""
+    put, calls = VllmEngine.put, []
+
+    def once(self, weights):
+        calls.append(self)
+        if len(calls) == 1:
+            put(self, weights)
+
+    monkeypatch.setattr("softpref.generation.vllm_engine.VllmEngine.put", once)
+    monkeypatch.setattr("softpref.training.on_policy.ENGINE_TOLERANCE", 100)
+    trainer = make()
+    trainer.train()
+    first, second, third = (line["engine_apart"] for line in trainer.state.log_history[:3])
+    assert first < 1e-4
+    assert min(second, third) > 0.05
+
+
+def test_weights_of_another_model_are_one_message(word_tokenizer):
+    """As a name in memory that no file has."""
+    model = policy(word_tokenizer)
+    model.register_parameter("unheard_of", torch.nn.Parameter(torch.zeros(3)))
+    with pytest.raises(InputError, match=r"vLLM does not take this model's weights: .*unheard_of"):
+        list(VllmSampler(OPTIONS, 64)(model, word_tokenizer, PROMPTS, Sampling(1.0, samples=2, max_new_tokens=4)))

@@ -73,14 +73,14 @@ def sampling_of(options: GenerationOptions) -> Sampling:
     from softpref.generation.sampling import Sampling
 
     return Sampling(
-        options.temperature,
-        options.top_p,
-        options.responses,
-        options.max_new_tokens,
-        options.generation_batch_size,
-        options.generation_seed,
-        options.engine,
-        options.engine_options,
+        temperature=options.temperature,
+        top_p=options.top_p,
+        samples=options.responses,
+        max_new_tokens=options.max_new_tokens,
+        batch_size=options.generation_batch_size,
+        seed=options.generation_seed,
+        engine=options.engine,
+        engine_options=options.engine_options,
     )
 
 

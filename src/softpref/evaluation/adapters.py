@@ -50,13 +50,25 @@ def whole_model(model: str) -> Iterator[str]:
         yield model
         return
     _refuse_lost_base(model)
-    from peft import AutoPeftModelForCausalLM
-
     with TemporaryDirectory(prefix="softpref-merged-") as folder:
-        merged = AutoPeftModelForCausalLM.from_pretrained(model, dtype="auto").merge_and_unload()
-        merged.save_pretrained(folder)
-        del merged
+        _merge(model, folder)
         yield folder
+
+
+def _merge(adapter: str, folder: str) -> None:
+    """Write the adapter's base with the adapter in it."""
+    from peft import PeftModel
+
+    whole = PeftModel.from_pretrained(load_model(str(base_of(adapter))), adapter, use_safetensors=True)
+    plain = whole.get_base_model()
+    tied = getattr(plain.config.get_text_config(), "tie_word_embeddings", False)
+    embeddings = (plain.get_input_embeddings(), plain.get_output_embeddings())
+    # merged into one of the two, an adapter would be in the other as well
+    if tied and any(type(module).__module__.startswith("peft.") for module in embeddings):
+        raise InputError(
+            f"{adapter}: adapts embeddings that the head shares, which cannot be merged: leave engine vllm out"
+        )
+    whole.merge_and_unload().save_pretrained(folder)
 
 
 def _refuse_lost_base(model: str) -> None:

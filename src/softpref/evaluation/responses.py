@@ -14,6 +14,7 @@ from softpref.data.files import write_json
 from softpref.data.pairs import Text
 from softpref.errors import InputError, OptionError
 from softpref.evaluation.adapters import ADAPTER_FILE, base_of, load_policy, tokenizer_of, whole_model
+from softpref.generation.engine import deciding, require_engine
 from softpref.generation.sampling import Response, Sampling
 from softpref.run_folder import read_lines
 
@@ -32,17 +33,12 @@ def generated(
 
     Raises OptionError when the file was made with other settings.
     """
-    made_by = {key: value for key, value in sampling.as_dict().items() if key not in _leaves_responses_alone(sampling)}
+    made_by = {key: value for key, value in deciding(sampling.as_dict()).items() if key != "batch_size"}
     settings = {"model": model, "files": _stamp(model), "sampling": made_by, "prompts": _digest(prompts)}
     done = _already(file, settings)
     if len(done) < len(prompts) * sampling.samples:
         _generate_missing(model, prompts, sampling, file, done, on_batch)
     return [done[i, k] for i in range(len(prompts)) for k in range(sampling.samples)]
-
-
-def _leaves_responses_alone(sampling: Sampling) -> set[str]:
-    """What of the sampling decides no response; files made before there was another engine do not name one."""
-    return {"batch_size"} | ({"engine", "engine_options"} if sampling.engine == "transformers" else set())
 
 
 # What decides a model's responses. Training writes other files into the same folder.
@@ -71,7 +67,8 @@ def _digest(value: Any) -> str:
 
 def _already(file: Path, settings: dict[str, Any]) -> dict[tuple[int, int], Response]:
     beside = file.with_suffix(".settings.json")
-    if not file.is_file():
+    # an engine that did not start has left nothing that could be mixed with another's
+    if not file.is_file() or not file.stat().st_size:
         file.parent.mkdir(parents=True, exist_ok=True)
         write_json(beside, settings)
         return {}
@@ -102,8 +99,9 @@ def _generate_missing(
     done: dict[tuple[int, int], Response],
     on_batch: Callable[[int], None] | None,
 ) -> None:
+    whole = {place for place, _ in done if all((place, k) in done for k in range(sampling.samples))}
     with file.open("a", encoding="utf-8") as out:
-        for batch in _ENGINES[sampling.engine](model, prompts, sampling, {place for place, _ in done}):
+        for batch in _ENGINES[sampling.engine](model, prompts, sampling, whole):
             out.write("".join(json.dumps(asdict(r), ensure_ascii=False) + "\n" for r in batch))
             out.flush()
             done.update({(r.prompt, r.sample): r for r in batch})
@@ -124,6 +122,7 @@ def _through_vllm(
 ) -> Iterator[list[Response]]:
     from softpref.generation.vllm_engine import VllmEngine, generation_config_of, saved_dtype
 
+    require_engine("vllm")
     loaded = {"dtype": saved_dtype(base_of(model) or model)}
     with (
         whole_model(model) as folder,

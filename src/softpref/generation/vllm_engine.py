@@ -14,6 +14,7 @@ import numpy as np
 from softpref.data.pairs import Text
 from softpref.data.tokenization import PromptEncoder
 from softpref.errors import InputError
+from softpref.generation.engine import require_engine
 from softpref.generation.sampling import Response, Sampling, response_of, terminators_of
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class VllmEngine:
     """
 
     def __init__(self, loaded: Mapping[str, Any], options: Mapping[str, Any], this_process: bool = False) -> None:
+        require_engine("vllm")
         # said before vLLM is imported; what a user has set stays
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
         os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
@@ -36,11 +38,10 @@ class VllmEngine:
 
         # -1: as long as fits into memory
         settings = {"max_model_len": -1, **loaded, **options, "skip_tokenizer_init": True, "seed": 0}
-        with _random_state_kept(), _processes_of_its_own(not this_process):
-            try:
-                self.llm = LLM(**settings)
-            except (TypeError, ValueError, RuntimeError) as error:
-                raise InputError(f"vLLM cannot be started: {str(error).strip().splitlines()[0]}") from error
+        if this_process:
+            settings["distributed_executor_backend"] = "uni"
+        with _process_kept(), _processes_of_its_own(not this_process), _refusals("vLLM cannot be started"):
+            self.llm = LLM(**settings)
 
     def close(self) -> None:
         """End the engine; its memory is free afterwards."""
@@ -48,8 +49,9 @@ class VllmEngine:
         gc.collect()
 
     def put(self, weights: Iterator[tuple[str, Any]]) -> None:
-        """Make these its weights: tensors by the names that they have in the model's files."""
-        self.llm.collective_rpc("reload_weights", kwargs={"weights_iterator": weights})
+        """Make these its weights: tensors by the names that they have in the model's files. Raises InputError."""
+        with _process_kept(), _refusals("vLLM does not take this model's weights"):
+            self.llm.collective_rpc("reload_weights", kwargs={"weights_iterator": weights})
         # what it remembers of earlier prompts was computed with other weights
         self.llm.reset_prefix_cache()
 
@@ -61,24 +63,27 @@ class VllmEngine:
         sampling: Sampling,
         done: Container[int] = frozenset(),
     ) -> Iterator[list[Response]]:
-        """As ``generation.sampling.generate``: ``sampling.batch_size`` responses are asked for at a time, in any length.
+        """As ``generation.sampling.generate``: ``sampling.batch_size`` responses are asked for at a time, cut alike whatever
+        is done.
 
-        Every response has a seed of its own, so that what is done already changes nothing in the others.
-        """
+        Every response has a seed of its own. On a CPU in float32 the same comes out whatever is drawn beside it; kernels of
+        GPUs round differently in other company, and may then draw another token.
+        """  # noqa: D205
         encoder = PromptEncoder(tokenizer)
         ends = terminators_of(encoder, config)
         encoded = [encoder.prompt(prompt) for prompt in prompts]
         self._refuse_too_long(max(map(len, encoded), default=0), sampling.max_new_tokens)
-        todo = [place for place in range(len(prompts)) if place not in done]
         per_batch = max(1, sampling.batch_size // sampling.samples)
-        for start in range(0, len(todo), per_batch):
-            places = todo[start : start + per_batch]
+        for start in range(0, len(prompts), per_batch):
+            places = range(start, min(start + per_batch, len(prompts)))
+            if all(place in done for place in places):
+                continue
             asked = [_request(sampling, place, ends) for place in places]
             given = [{"prompt_token_ids": encoded[place]} for place in places]
-            with _random_state_kept():
+            with _process_kept():
                 answered = self.llm.generate(given, asked, use_tqdm=False)
             yield [
-                response_of(list(one.token_ids), ends, tokenizer, place, one.index, _logp(one))
+                response_of(list(one.token_ids), ends, tokenizer, place, one.index, one.cumulative_logprob)
                 for place, request in zip(places, answered, strict=True)
                 for one in request.outputs
             ]
@@ -120,14 +125,22 @@ def _request(sampling: Sampling, place: int, ends: Collection[int]) -> Any:
     )  # fmt: skip
 
 
-def _logp(output: Any) -> float:
-    """Σ log π of the drawn tokens."""
-    drawn = zip(output.logprobs, output.token_ids, strict=True)
-    return float(sum(position[token].logprob for position, token in drawn))
+@contextmanager
+def _refusals(what: str) -> Iterator[None]:
+    """What vLLM raises becomes one line; the cause often stands on its second."""
+    try:
+        yield
+    except (TypeError, ValueError, RuntimeError, OSError, AssertionError, KeyError, AttributeError) as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        raise InputError(f"{what}: {'; '.join(lines[:3]) or type(error).__name__}") from error
 
 
 @contextmanager
 def _processes_of_its_own(wanted: bool) -> Iterator[None]:
+    from vllm import envs
+
+    # an engine that was started before has frozen what the environment said then
+    envs.disable_envs_cache()
     name = "VLLM_ENABLE_V1_MULTIPROCESSING"
     before = os.environ.get(name)
     os.environ[name] = str(int(wanted))
@@ -138,14 +151,23 @@ def _processes_of_its_own(wanted: bool) -> Iterator[None]:
 
 
 @contextmanager
-def _random_state_kept() -> Iterator[None]:
-    """vLLM seeds and uses every generator of the process that it runs in, and a training's dropout hangs on them."""
+def _process_kept() -> Iterator[None]:
+    """What vLLM changes of the process that it runs in is put back: a training's dropout, precision and threads hang on it."""
     import torch
 
     python, legacy = random.getstate(), np.random.get_state()  # noqa: NPY002
+    set_threads, threads = torch.set_num_threads, torch.get_num_threads()
+    backends: Any = torch.backends
+    products = (backends.cuda.matmul, backends.mkldnn.matmul)
+    precisions = [product.fp32_precision for product in products]
     try:
         with torch.random.fork_rng():
             yield
     finally:
         random.setstate(python)
         np.random.set_state(legacy)  # noqa: NPY002
+        for product, precision in zip(products, precisions, strict=True):
+            product.fp32_precision = precision
+        # on a CPU it puts a function that does nothing in its place
+        torch.set_num_threads = set_threads
+        torch.set_num_threads(threads)

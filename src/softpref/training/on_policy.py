@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 READ = ("prompt", "id", "meta")
 
 # Nats a token, mean over what was drawn for one update.
-ENGINE_TOLERANCE = 0.3
+ENGINE_TOLERANCE = 0.05
 
 
 class Sampler(Protocol):
@@ -204,10 +204,22 @@ def draw_pairs(
 def refuse_another_model(pairs: Sequence[SampledPair], logps: PairLogps) -> None:
     """Where the engine says how likely what it drew was to it, the policy must say much the same of it.
 
-    An engine that kept old weights, or read them under other names, would otherwise be trained against in silence. Other
-    kernels and other rounding move a token by hundredths of a nat. ``logps`` are the policy's, the first response as chosen.
+    An engine that read the weights under other names would otherwise be trained against in silence. Other kernels and other
+    rounding move a token by hundredths of a nat, in either direction. Raises InputError.
+    """
+    apart = engine_apart(pairs, logps)
+    mean = float(np.mean(apart)) if apart else 0.0
+    if not mean <= ENGINE_TOLERANCE:
+        raise InputError(
+            f"what generates is not the policy: their log-probs of the same responses are {mean:.2g} nats a token apart, and "
+            f"{ENGINE_TOLERANCE} is the most; the engine does not take this model's weights: leave online.engine out"
+        )
 
-    Raises InputError.
+
+def engine_apart(pairs: Sequence[SampledPair], logps: PairLogps) -> list[float]:
+    """|log π(engine) − log π(policy)| in nats a token, of every response of which the engine says how likely it was to it.
+
+    ``logps`` are the policy's, (B,) each, the first response of a pair as chosen.
     """
     policy = zip(logps.chosen.tolist(), logps.rejected.tolist(), strict=True)
     both = [
@@ -215,12 +227,7 @@ def refuse_another_model(pairs: Sequence[SampledPair], logps: PairLogps) -> None
         for pair, sides in zip(pairs, policy, strict=True)
         for response, logp in zip((pair.first, pair.second), sides, strict=True)
     ]
-    apart = [abs(one.logp - logp) / len(one.tokens) for one, logp in both if one.logp is not None]
-    if apart and float(np.mean(apart)) > ENGINE_TOLERANCE:
-        raise InputError(
-            f"what generates is not the policy: their log-probs of the same responses are {np.mean(apart):.2g} nats a token "
-            f"apart, and {ENGINE_TOLERANCE} is the most; the engine does not take this model's weights: leave online.engine out"
-        )
+    return [abs(one.logp - logp) / max(1, len(one.tokens)) for one, logp in both if one.logp is not None]
 
 
 def update_seed(seed: int, step: int, rank: int) -> int:

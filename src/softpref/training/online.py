@@ -21,6 +21,7 @@ from softpref.data.files import write_json
 from softpref.data.pairs import Text, fingerprint
 from softpref.data.tokenization import TokenizedPair, TokenizedPairs
 from softpref.errors import InputError, OptionError
+from softpref.generation.engine import deciding
 from softpref.generation.sampling import Sampling, generate
 from softpref.judges.base import Comparison, Judge
 from softpref.judges.both_orders import judge_comparisons
@@ -36,6 +37,7 @@ from softpref.training.on_policy import (
     SampledPair,
     Sampler,
     draw_pairs,
+    engine_apart,
     prompt_rows,
     refuse_another_model,
     tokenize_prompts,
@@ -95,17 +97,17 @@ class OnlineSoftPreferenceTrainer(SoftPreferenceTrainer):
         if sampler is not None and online.engine != "transformers":
             raise OptionError(f"online.engine {online.engine} has no effect with a sampler of your own: leave it out")
         self.online, self.judge = online, judge
-        self.sampler = sampler or _SAMPLERS[online.engine](online)
         self._prompts: str | None = None
         # what is drawn tomorrow cannot be scored today
         args.precompute_ref_log_probs = False
         super().__init__(
             model, args, train_dataset, eval_dataset, processing_class, ref_model, peft_config, **kwargs
         )  # fmt: skip
+        self.sampler = sampler or _SAMPLERS[online.engine](online, self.train_dataset)
         if online.labels == "self":
             self._refuse_a_start_without_preference()
         self.record = OnlineRecord(self._online_folder, self.args.process_index)
-        self.add_callback(_Begin(self.record))
+        self.add_callback(_Begin(self.record, self.sampler))
         self._failures: list[str] = []
 
     @property
@@ -115,7 +117,7 @@ class OnlineSoftPreferenceTrainer(SoftPreferenceTrainer):
     @property
     def described(self) -> dict[str, Any]:
         """What decides which pairs this run draws and how they are labelled; a checkpoint of another is refused."""
-        return {**self.online.as_dict(), "judge": None if self.judge is None else self.judge.identity}
+        return {**deciding(self.online.as_dict()), "judge": None if self.judge is None else self.judge.identity}
 
     def _tokenized(
         self,
@@ -159,7 +161,7 @@ class OnlineSoftPreferenceTrainer(SoftPreferenceTrainer):
         refuse_another_model(pairs, logps)
         labels = self._labels(pairs, logps)
         self.record.add_labels(step, pairs, labels)
-        self._means.add(self._sample_metrics(pairs, labels, logps))
+        self._means.add({**self._sample_metrics(pairs, labels, logps), **self._engine_metrics(pairs, logps)})
         self._stop_where_the_judge_is_gone(labels)
         labelled = zip(pairs, labels, strict=True)
         return [
@@ -175,8 +177,10 @@ class OnlineSoftPreferenceTrainer(SoftPreferenceTrainer):
     def _draw(self, prompts: Sequence[OnlinePrompt], step: int) -> list[SampledPair]:
         o = self.online
         seed = update_seed(self.args.seed, step, self.args.process_index)
-        size = o.generation_batch_size
-        sampling = Sampling(o.temperature, o.top_p, 2, o.max_new_tokens, size, seed, o.engine, o.engine_options)
+        sampling = Sampling(
+            temperature=o.temperature, top_p=o.top_p, samples=2, max_new_tokens=o.max_new_tokens,
+            batch_size=o.generation_batch_size, seed=seed, engine=o.engine, engine_options=o.engine_options,
+        )  # fmt: skip
         with self.accelerator.autocast():
             return draw_pairs(self.sampler, self.model, self.processing_class, prompts, sampling)
 
@@ -264,6 +268,11 @@ class OnlineSoftPreferenceTrainer(SoftPreferenceTrainer):
             found["kl"] = torch.cat([logps.chosen_logratio, logps.rejected_logratio]).float()
         return {name: (values, torch.ones_like(values)) for name, values in found.items()}
 
+    def _engine_metrics(self, pairs: Sequence[SampledPair], logps: PairLogps) -> Weighted:
+        """How far the engine is from the policy: it stays where it is, or the engine has kept old weights."""
+        apart = torch.tensor(engine_apart(pairs, logps), device=self.args.device, dtype=torch.float32)
+        return {"engine_apart": (apart, torch.ones_like(apart))} if self.online.engine != "transformers" else {}
+
     # --- going on ---------------------------------------------------------------------------------------------------
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
@@ -274,20 +283,25 @@ class OnlineSoftPreferenceTrainer(SoftPreferenceTrainer):
 
     def _check_resumable(self, folder: Path) -> None:
         super()._check_resumable(folder)
-        made_with = read_json(folder / ONLINE_FILE) or {}
+        made_with = deciding(read_json(folder / ONLINE_FILE) or {})
         for name, now in json.loads(json.dumps({**self.described, "prompts": self._prompts})).items():
             if made_with.get(name) != now:
                 raise OptionError(f"{folder}: was made with another {name}: {made_with.get(name)}, not {now}")
 
 
 class _Begin(TrainerCallback):
-    """The record begins where the training does."""
+    """The record begins where the training does, and an engine ends with it."""
 
-    def __init__(self, record: OnlineRecord) -> None:
-        self.record = record
+    def __init__(self, record: OnlineRecord, sampler: Sampler) -> None:
+        self.record, self.sampler = record, sampler
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.record.begin(state.global_step)
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        close = getattr(self.sampler, "close", None)
+        if close is not None:
+            close()
 
 
 def check_online(args: SoftPreferenceConfig, online: OnlineOptions, judge: Judge | None) -> None:
@@ -319,18 +333,20 @@ def check_online(args: SoftPreferenceConfig, online: OnlineOptions, judge: Judge
 def _check_one_process(args: SoftPreferenceConfig, online: OnlineOptions) -> None:
     if args.world_size > 1:
         raise OptionError(f"online.engine vllm works in one process, and there are {args.world_size}: leave it out")
-    if online.engine_options.get("tensor_parallel_size", 1) > 1:
-        raise OptionError("online.engine_options: tensor_parallel_size above 1 wants more processes: leave it out")
+    more = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size", "distributed_executor_backend")
+    for name in more:
+        if name in online.engine_options:
+            raise OptionError(f"online.engine_options: {name} wants more processes, and there is one: leave it out")
 
 
-def _through_vllm(online: OnlineOptions) -> Sampler:
+def _through_vllm(online: OnlineOptions, prompts: Sequence[OnlinePrompt]) -> Sampler:
     from softpref.training.vllm_sampler import VllmSampler
 
-    return VllmSampler(online.engine_options)
+    return VllmSampler(online.engine_options, max(len(one.ids) for one in prompts) + online.max_new_tokens)
 
 
-_SAMPLERS: Mapping[str, Callable[[OnlineOptions], Sampler]] = {
-    "transformers": lambda _: generate,
+_SAMPLERS: Mapping[str, Callable[[OnlineOptions, Sequence[OnlinePrompt]], Sampler]] = {
+    "transformers": lambda *_: generate,
     "vllm": _through_vllm,
 }
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from softpref.errors import OptionError, nearest
-from softpref.generation.engine import check_engine
+from softpref.generation.engine import check_engine, require_engine
 
 LABELS = ("judge", "self")
 
@@ -55,6 +55,7 @@ class OnlineOptions:
                 raise OptionError(f"online.{name} is {getattr(self, name)}; it must be at least {least}")
 
         check_engine(self.engine, self.engine_options, "online.")
+        require_engine(self.engine, "online.")
 
     def _refuse_without_effect(self) -> None:
         for name, declared in type(self).__dataclass_fields__.items():

@@ -27,6 +27,7 @@ from softpref.data.inspection import label_summary
 from softpref.data.pairs import PairSet, fingerprint
 from softpref.data.read_options import ReadOptions
 from softpref.errors import InterruptedRunError, OptionError, nearest
+from softpref.generation.engine import deciding
 from softpref.judges.base import Judge
 from softpref.run_folder import METRICS_FILE, RECIPE_FILE, RUN_FILE, read_json, read_lines
 from softpref.scoring.models import load_model, load_tokenizer
@@ -295,10 +296,16 @@ def _refuse_another_run(folder: Path, record: Mapping[str, Any]) -> None:
     """Going on with other data, another method or other settings would be a run that no recipe describes."""
     before = read_json(folder / RUN_FILE) or {}
     for name in ("method", "model", "reference", "seed", "settings", "online"):
-        if before.get(name) != record.get(name):
+        if _comparable(name, before) != _comparable(name, record):
             raise OptionError(f"{folder}: the run there has another {name}: {before.get(name)}, not {record.get(name)}")
     if before.get("data", {}).get("fingerprint") != record["data"]["fingerprint"]:
         raise OptionError(f"{folder}: the run there was made with other data than {record['data']['file']} holds now")
+
+
+def _comparable(name: str, record: Mapping[str, Any]) -> Any:
+    """Of an online run, what decides its responses."""
+    found = record.get(name)
+    return deciding(found) if name == "online" and found is not None else found
 
 
 def _peft_config(arguments: Mapping[str, Any] | None) -> Any:
