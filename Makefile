@@ -11,7 +11,7 @@ VLLM := .vllm
 help:
 	@echo "make demo   the whole way on a small generated world; ends with the path of the report"
 	@echo "make real   the same losses on real votes (SOFTPREF_DATA names the folder with the data)"
-	@echo "make study  the paper's comparison with seeds and intervals (an hour or more on two cores; goes on where it stopped)"
+	@echo "make study  the paper's comparison with seeds and intervals (under two hours on two cores; goes on where it stopped)"
 	@echo "make test   the whole test suite"
 	@echo "make test-vllm   labels and responses from a real vLLM (on the CPU, 2.7 GB in an environment of its own)"
 	@echo "make bench  one training update beside TRL's and a plain one: speed and memory (wants a quiet machine)"

@@ -20,7 +20,7 @@ class StudyOptions:
 
     Attributes:
         output: Folder for runs, responses, figures and tables; small needs one of its own.
-        size: small (minutes, shows nothing but that it runs), default (an hour or more on two cores) or large.
+        size: small (minutes, shows nothing but that it runs), default (under two hours on two cores) or large.
         parts: Some of comparison, two_criteria, conditions and noise, as [comparison,noise]; all if not given.
         betas: chosen, on seeds and tasks of their own from one grid for all methods; or paper, the paper's for plans.
         workers: Processes at once; one per core if not given.
