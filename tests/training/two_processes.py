@@ -6,11 +6,11 @@ import os
 import subprocess
 import sys
 
-# A rank that was ended by a signal computed nothing wrong: it has been seen once, without a word, in many hundred runs. What
-# a rank raises, and what the two compute, is never tried again.
+# A rank was once ended by SIGABRT without a word, and the cause was not found. What a rank raises, and what the two compute,
+# is never tried again.
 ENDED_BY_A_SIGNAL = ("SIGABRT", "SIGSEGV")
 
-# Said at the end of every script: what the libraries tear down after it has been seen to abort.
+# Said at the end of every script, so that nothing which the libraries tear down after it can be what ends a rank.
 LEAVE = """
 trainer.accelerator.wait_for_everyone()
 sys.stdout.flush(); sys.stderr.flush()
