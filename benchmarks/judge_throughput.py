@@ -26,13 +26,20 @@ from softpref.judges.store import JudgementStore
 
 TOP = [{"token": "1", "logprob": -0.3}, {"token": "2", "logprob": -1.4}]
 REPLY = {
-    "id": "x", "object": "chat.completion", "created": 0, "model": "m",
-    "choices": [{
-        "index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "1"},
-        "logprobs": {"content": [{"token": "1", "logprob": -0.3, "top_logprobs": TOP}]},
-    }],
+    "id": "x",
+    "object": "chat.completion",
+    "created": 0,
+    "model": "m",
+    "choices": [
+        {
+            "index": 0,
+            "finish_reason": "stop",
+            "message": {"role": "assistant", "content": "1"},
+            "logprobs": {"content": [{"token": "1", "logprob": -0.3, "top_logprobs": TOP}]},
+        }
+    ],
     "usage": {"prompt_tokens": 100, "completion_tokens": 1, "total_tokens": 101},
-}  # fmt: skip
+}
 BODY = json.dumps(REPLY).encode()
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(BODY) + BODY
 
@@ -86,9 +93,7 @@ def main():
     parser.add_argument("--concurrency", type=int, default=32)
     options = parser.parse_args()
     receiver, sender = multiprocessing.Pipe()
-    server = multiprocessing.get_context("spawn").Process(
-        target=run_server, args=(sender, options.latency), daemon=True
-    )
+    server = multiprocessing.get_context("spawn").Process(target=run_server, args=(sender, options.latency), daemon=True)
     server.start()
     url = f"http://127.0.0.1:{receiver.recv()}/v1"
     judge = connect(ServerSettings(url, "m", concurrency=options.concurrency), load_prompt("general"))
@@ -106,9 +111,7 @@ def main():
         seconds = time.perf_counter() - started
     server.kill()
     rate, ideal = options.judgements / seconds, options.concurrency / options.latency
-    print(
-        "| judgements | latency, s | concurrency | seconds | per second | of the ideal | MiB at a tenth | MiB at the end |"
-    )
+    print("| judgements | latency, s | concurrency | seconds | per second | of the ideal | MiB at a tenth | MiB at the end |")
     print("|---|---|---|---|---|---|---|---|")
     print(
         f"| {options.judgements} | {options.latency} | {options.concurrency} | {seconds:.1f} | {rate:.1f} | {rate / ideal:.1%} "

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator
 import torch
 
 from softpref.data.tokenization import PromptEncoder
-from softpref.experiments.small_model import small_llama, word_tokenizer
+from softpref.demo.small_model import small_llama, word_tokenizer
 from softpref.judges.base import Comparison, Question
 from softpref.judges.both_orders import orders
 from softpref.judges.local import LocalJudge, spelling_ids
@@ -75,8 +75,7 @@ def arguments() -> argparse.Namespace:
 def make_questions(pairs: int, prompt_words: list[int], rng: random.Random) -> list[Question]:
     """All comparisons in one order, then in the other: as a loop over one order at a time meets them."""
     comparisons = [
-        Comparison(str(i), text(rng, *prompt_words), text(rng, *RESPONSE_WORDS), text(rng, *RESPONSE_WORDS))
-        for i in range(pairs)
+        Comparison(str(i), text(rng, *prompt_words), text(rng, *RESPONSE_WORDS), text(rng, *RESPONSE_WORDS)) for i in range(pairs)
     ]
     first, second = zip(*map(orders, comparisons), strict=True)
     return [*first, *second]
@@ -108,8 +107,7 @@ def plain(judge: LocalJudge, questions: list[Question], size: int, in_order: boo
         rows.sort(key=lambda row: -len(row[1]))
     ids_of = spelling_ids(judge.tokenizer, judge.prompt, judge.name)
     sides = [
-        [i for spelling in spellings for i in ids_of.get(spelling, [])]
-        for spellings in (judge.prompt.first, judge.prompt.second)
+        [i for spelling in spellings for i in ids_of.get(spelling, [])] for spellings in (judge.prompt.first, judge.prompt.second)
     ]
     found: Values = {}
     for batch in batches(rows, size):
@@ -155,9 +153,7 @@ def table(seconds: dict[str, list[float]], values: dict[str, Values], questions:
         "|---|---|---|---|---|---|",
     ]
     for name, median in medians.items():
-        gap = max(
-            abs(x - y) for key in values[single] for x, y in zip(values[name][key], values[single][key], strict=True)
-        )
+        gap = max(abs(x - y) for key in values[single] for x, y in zip(values[name][key], values[single][key], strict=True))
         lines.append(
             f"| {name} | {median:.2f} ({min(seconds[name]):.2f} – {max(seconds[name]):.2f}) | {questions / median:.1f} "
             f"| {medians[single] / median:.2f} | {medians[batched] / median:.2f} | {gap:.1e} |"

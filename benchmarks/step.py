@@ -95,9 +95,11 @@ def main() -> None:
         for shape in options.shapes:
             contenders = options.contenders or (list(CONTENDERS) if (name, shape) == IN_PARTS else RIVALS)
             found = race(model, SHAPES[shape], contenders, options.rounds, options.warm_up)
-            print(f"\n### {name} ({(model.body + model.vocabulary * model.hidden) / 1e6:.0f}M parameters, vocabulary "
-                  f"{model.vocabulary:,}), {shape} ({SHAPES[shape].prompt} / {SHAPES[shape].response} tokens), "
-                  f"{model.pairs} pairs an update, {options.rounds} rounds\n")  # fmt: skip
+            print(
+                f"\n### {name} ({(model.body + model.vocabulary * model.hidden) / 1e6:.0f}M parameters, vocabulary "
+                f"{model.vocabulary:,}), {shape} ({SHAPES[shape].prompt} / {SHAPES[shape].response} tokens), "
+                f"{model.pairs} pairs an update, {options.rounds} rounds\n"
+            )
             print(table(found, model), flush=True)
 
 
@@ -182,9 +184,7 @@ def duel(name: str, model: Model, shape: Shape, rounds: int, warm_up: int) -> Du
         for _ in range(warm_up + rounds):
             for worker, taken in zip(workers, seconds, strict=True):
                 taken.append(worker("go")["seconds"])
-        ours, theirs = (
-            Result(taken[warm_up:], **worker("end")) for worker, taken in zip(workers, seconds, strict=True)
-        )
+        ours, theirs = (Result(taken[warm_up:], **worker("end")) for worker, taken in zip(workers, seconds, strict=True))
     return Duel(ours, theirs)
 
 
@@ -192,14 +192,28 @@ def duel(name: str, model: Model, shape: Shape, rounds: int, warm_up: int) -> Du
 def started(name: str, model: Model, shape: Shape, rounds: int, warm_up: int) -> Iterator[Callable[[str], Any]]:
     """A contender that waits for its turn: what it is told, and what it answers, are lines."""
     command = [
-        sys.executable, __file__, "--worker", name, "--rounds", str(rounds), "--warm_up", str(warm_up),
-        "--model", json.dumps(dataclasses.asdict(model)), "--shape", json.dumps(dataclasses.asdict(shape)),
-    ]  # fmt: skip
+        sys.executable,
+        __file__,
+        "--worker",
+        name,
+        "--rounds",
+        str(rounds),
+        "--warm_up",
+        str(warm_up),
+        "--model",
+        json.dumps(dataclasses.asdict(model)),
+        "--shape",
+        json.dumps(dataclasses.asdict(shape)),
+    ]
     with tempfile.TemporaryFile("w+") as errors:
         worker = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True,
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
             env={**os.environ, **ALLOCATOR, "TRL_EXPERIMENTAL_SILENCE": "1"},
-        )  # fmt: skip
+        )
 
         def tell(word: str) -> Any:
             with contextlib.suppress(BrokenPipeError):
@@ -258,8 +272,11 @@ def growth(options: argparse.Namespace) -> None:
     for name, model, case in cases:
         one = duel("plain", model, case, options.rounds, 1)
         plain, ours = one.theirs, one.ours
-        print(f"| {name} | {statistics.median(plain.seconds):.2f} s | {statistics.median(ours.seconds):.2f} s | "
-              f"{one.faster().split(' |')[0]} | {plain.memory:,.0f} MiB | {ours.memory:,.0f} MiB |", flush=True)  # fmt: skip
+        print(
+            f"| {name} | {statistics.median(plain.seconds):.2f} s | {statistics.median(ours.seconds):.2f} s | "
+            f"{one.faster().split(' |')[0]} | {plain.memory:,.0f} MiB | {ours.memory:,.0f} MiB |",
+            flush=True,
+        )
 
 
 # ------------------------------------------------------------------------------------------------------ a contender
@@ -330,10 +347,14 @@ def make_rows(model: Model, shape: Shape, updates: int) -> list[dict[str, Any]]:
         return " ".join(f"w{rng.randrange(model.vocabulary - 3)}" for _ in range(words))
 
     return [
-        {"prompt": text(shape.prompt), "chosen": " " + text(shape.response), "rejected": " " + text(shape.response),
-         "soft_label": rng.uniform(0.6, 1.0)}
+        {
+            "prompt": text(shape.prompt),
+            "chosen": " " + text(shape.response),
+            "rejected": " " + text(shape.response),
+            "soft_label": rng.uniform(0.6, 1.0),
+        }
         for _ in range(updates * model.pairs)
-    ]  # fmt: skip
+    ]
 
 
 def grouped(rows: list[dict[str, Any]], size: int) -> list[dict[str, Any]]:
@@ -346,7 +367,7 @@ def grouped(rows: list[dict[str, Any]], size: int) -> list[dict[str, Any]]:
 def parts(model: Model) -> tuple[Any, Any]:
     import torch
 
-    from softpref.experiments.small_model import small_llama, word_tokenizer
+    from softpref.demo.small_model import small_llama, word_tokenizer
 
     tokenizer = word_tokenizer(f"w{i}" for i in range(model.vocabulary - 3))
     policy = small_llama(tokenizer, model.hidden, model.layers, model.hidden // 64, 4096)
@@ -357,11 +378,20 @@ def settings(model: Model, rows: list[Any], folder: str) -> dict[str, Any]:
     import torch
 
     return {
-        "output_dir": folder, "per_device_train_batch_size": model.pairs, "max_steps": len(rows) // model.pairs, "beta": 0.1,
-        "learning_rate": 1e-6, "report_to": "none", "save_strategy": "no", "logging_steps": 10**6, "disable_tqdm": True,
-        "max_length": 4096, "train_sampling_strategy": "sequential", "bf16": torch.cuda.is_available(),
+        "output_dir": folder,
+        "per_device_train_batch_size": model.pairs,
+        "max_steps": len(rows) // model.pairs,
+        "beta": 0.1,
+        "learning_rate": 1e-6,
+        "report_to": "none",
+        "save_strategy": "no",
+        "logging_steps": 10**6,
+        "disable_tqdm": True,
+        "max_length": 4096,
+        "train_sampling_strategy": "sequential",
+        "bf16": torch.cuda.is_available(),
         "use_cpu": not torch.cuda.is_available(),
-    }  # fmt: skip
+    }
 
 
 def trl_trainer(_: str, model: Model, rows: list[Any], folder: str, callback: Any) -> Any:
@@ -372,8 +402,10 @@ def trl_trainer(_: str, model: Model, rows: list[Any], folder: str, callback: An
     data = Dataset.from_list([{key: row[key] for key in ("prompt", "chosen", "rejected")} for row in rows])
     args = DPOConfig(
         **settings(model, rows, folder),
-        precompute_ref_log_probs=True, precompute_ref_batch_size=2, gradient_checkpointing=False,
-    )  # fmt: skip
+        precompute_ref_log_probs=True,
+        precompute_ref_batch_size=2,
+        gradient_checkpointing=False,
+    )
     return DPOTrainer(policy, args=args, train_dataset=data, processing_class=tokenizer, callbacks=[callback])
 
 
@@ -385,10 +417,12 @@ def our_trainer(name: str, model: Model, rows: list[Any], folder: str, callback:
     whole = name.startswith("ours")
     budget = None if whole or name == "budget" else 10**9
     args = SoftPreferenceConfig(
-        **settings(model, rows, folder), loss_type="gdpo", max_tokens_per_batch=budget,
+        **settings(model, rows, folder),
+        loss_type="gdpo",
+        max_tokens_per_batch=budget,
         precompute_ref_log_probs=not name.endswith("live"),
         prefix_sharing="on" if whole else "off",
-    )  # fmt: skip
+    )
     trainer = SoftPreferenceTrainer(policy, args, train_dataset=rows, processing_class=tokenizer, callbacks=[callback])
     if not whole:
         trainer.checked = CheckedScorer(scorer(name), None, "a contender's own")

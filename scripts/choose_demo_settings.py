@@ -13,7 +13,7 @@ import json
 import shutil
 from pathlib import Path
 
-from softpref.experiments.demo import METHODS, Demo, DemoSettings
+from softpref.demo.demo import METHODS, Demo, DemoSettings
 from softpref.generation.sampling import Sampling
 
 SEEDS = (101, 102)

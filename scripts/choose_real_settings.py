@@ -15,9 +15,9 @@ from transformers.utils.logging import disable_progress_bar
 
 from softpref.core.calibration import fit_temperature, log_score
 from softpref.evaluation.classification import majority_auc, margins, side_logps
-from softpref.experiments.real_folds import find_data, read_votes
-from softpref.experiments.real_settings import METHODS, RealSettings
-from softpref.experiments.real_votes import Study
+from softpref.research.votes.folds import find_data, read_votes
+from softpref.research.votes.settings import METHODS, RealSettings
+from softpref.research.votes.votes import Study
 from softpref.training.recipe import TrainRecipe
 from softpref.training.run import train
 
@@ -42,18 +42,20 @@ def main() -> None:
             run = path / f"{method}-{rate:g}"
             arguments = {**study.arguments(max(UPDATES), rate), "save_strategy": "steps", "save_steps": UPDATES[0]}
             recipe = TrainRecipe(
-                str(path / "sft"), str(path / "train.jsonl"), str(run), loss_type=method, beta=METHODS[method],
-                train=arguments, max_length=None, seed=study.settings.seed,
-            )  # fmt: skip
+                str(path / "sft"),
+                str(path / "train.jsonl"),
+                str(run),
+                loss_type=method,
+                beta=METHODS[method],
+                train=arguments,
+                max_length=None,
+                seed=study.settings.seed,
+            )
             train(recipe, on_log=lambda _: None)
             for updates in UPDATES:
-                z = METHODS[method] * margins(
-                    side_logps(str(run / f"checkpoint-{updates}"), fold.validation), reference
-                )
+                z = METHODS[method] * margins(side_logps(str(run / f"checkpoint-{updates}"), fold.validation), reference)
                 score = log_score(z / fit_temperature(z, share), share)
-                print(
-                    f"{method} lr {rate:g} updates {updates}: AUC {majority_auc(z, share):.3f}, log score {score:.4f}"
-                )
+                print(f"{method} lr {rate:g} updates {updates}: AUC {majority_auc(z, share):.3f}, log score {score:.4f}")
 
 
 if __name__ == "__main__":

@@ -17,11 +17,11 @@ import numpy as np
 
 from softpref.core.statistics import cluster_bootstrap
 from softpref.data.formats import write_rows
+from softpref.demo import plan_world
+from softpref.demo.demo import METHODS, Demo, DemoSettings
+from softpref.demo.plan_world_judge import plan_world_judge
+from softpref.demo.plan_world_model import MAX_NEW_TOKENS
 from softpref.evaluation.responses import generated
-from softpref.experiments import plan_world
-from softpref.experiments.demo import METHODS, Demo, DemoSettings
-from softpref.experiments.plan_world_judge import plan_world_judge
-from softpref.experiments.plan_world_model import MAX_NEW_TOKENS
 from softpref.generation.sampling import Sampling
 from softpref.run_folder import METRICS_FILE, RUN_FILE, read_json, read_lines
 from softpref.training.online_options import OnlineOptions
@@ -50,15 +50,25 @@ def run_online(demo: Demo, method: str, updates: int) -> Path:
         return folder
     shutil.rmtree(folder, ignore_errors=True)
     options = {
-        "per_device_train_batch_size": PROMPTS, "max_steps": updates, "learning_rate": LEARNING_RATE, "warmup_steps": 5,
-        "lr_scheduler_type": "constant_with_warmup", "save_strategy": "no", "logging_steps": 1,
-    }  # fmt: skip
+        "per_device_train_batch_size": PROMPTS,
+        "max_steps": updates,
+        "learning_rate": LEARNING_RATE,
+        "warmup_steps": 5,
+        "lr_scheduler_type": "constant_with_warmup",
+        "save_strategy": "no",
+        "logging_steps": 1,
+    }
     recipe = TrainRecipe(
-        str(demo.folder / "sft"), str(demo.data / "prompts.jsonl"), str(folder), loss_type=method, beta=METHODS[method],
-        seed=demo.settings.seed, train=options,
+        str(demo.folder / "sft"),
+        str(demo.data / "prompts.jsonl"),
+        str(folder),
+        loss_type=method,
+        beta=METHODS[method],
+        seed=demo.settings.seed,
+        train=options,
         online=OnlineOptions(labels="judge", max_new_tokens=MAX_NEW_TOKENS, generation_batch_size=64),
         judge={"judge": "plan_world", "seed": demo.settings.seed},
-    )  # fmt: skip
+    )
     return train(recipe, on_log=lambda _: None, judge=plan_world_judge(demo.settings.seed))
 
 
@@ -114,9 +124,7 @@ def main() -> None:
             )
     print("| | gold, greedy | gold, sampled | KL, nats |\n|---|---|---|---|")
     for name in names:
-        print(
-            f"| {name} | {cell(greedy[name])} | {cell(sampled[name])} | {' '.join(f'{x:.2f}' for x in distance[name])} |"
-        )
+        print(f"| {name} | {cell(greedy[name])} | {cell(sampled[name])} | {' '.join(f'{x:.2f}' for x in distance[name])} |")
 
 
 if __name__ == "__main__":

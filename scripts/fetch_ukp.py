@@ -93,10 +93,12 @@ def _text(node: ET.Element, path: str) -> str:
 def digest(rows: Iterable[dict[str, Any]]) -> str:
     """SHA-256 over what is learned from, whatever the order of rows and the format of the file."""
     lines = sorted(
-        json.dumps([row["meta"]["group"], row["meta"]["pair_id"], row["meta"]["votes"]]
-                   + [row[name] for name in ("prompt", "response_1", "response_2")])
+        json.dumps(
+            [row["meta"]["group"], row["meta"]["pair_id"], row["meta"]["votes"]]
+            + [row[name] for name in ("prompt", "response_1", "response_2")]
+        )
         for row in rows
-    )  # fmt: skip
+    )
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 

@@ -52,13 +52,13 @@ def cache_of_the_test(tmp_path_factory, monkeypatch):
 
 @pytest.fixture(scope="session")
 def word_tokenizer():
-    from softpref.experiments.small_model import word_tokenizer
+    from softpref.demo.small_model import word_tokenizer
 
     return word_tokenizer(WORDS)
 
 
 @pytest.fixture
 def tiny_llama(word_tokenizer):
-    from softpref.experiments.small_model import small_llama
+    from softpref.demo.small_model import small_llama
 
     return small_llama(word_tokenizer, hidden=16, layers=2, heads=2, context=64)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from softpref.errors import InputError
-from softpref.experiments.real_folds import find_data
+from softpref.research.votes.folds import find_data
 
 ROOT = Path(__file__).parents[1]
 
@@ -45,10 +45,13 @@ def test_a_pair_of_the_original_becomes_a_row(fetcher):
     """Three votes for the first, two equal: (3 + 1)/5 = 0.8. White space becomes single spaces."""
     [row] = fetcher.pairs_of(xml(" it  is\nwarm ", "no &amp; no", ["equal", "a1", "a1", "equal", "a1"]), "tea_yes")
     assert row == {
-        "prompt": "Debate: Is tea good?\nSide: Yes\nGive a convincing argument.", "response_1": "it is warm",
-        "response_2": "no & no", "soft_label": 0.8, "source": "UKPConvArg1",
+        "prompt": "Debate: Is tea good?\nSide: Yes\nGive a convincing argument.",
+        "response_1": "it is warm",
+        "response_2": "no & no",
+        "soft_label": 0.8,
+        "source": "UKPConvArg1",
         "meta": {"votes": [3, 2, 0], "mace_gold": "a1", "pair_id": "arg1_arg2", "group": "tea_yes"},
-    }  # fmt: skip
+    }
 
 
 def test_long_arguments_and_pairs_without_votes_are_left_out(fetcher):

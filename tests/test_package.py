@@ -13,7 +13,6 @@ import softpref
 SOURCE = Path(softpref.__file__).parent
 FILES = sorted(SOURCE.rglob("*.py"))
 
-# shared/design.md: core < data < judges, scoring, generation < training, evaluation < report < experiments < cli
 ROOMS = [
     {"errors"},
     {"core"},
@@ -22,7 +21,8 @@ ROOMS = [
     {"judges", "scoring", "generation"},
     {"training", "evaluation"},
     {"report"},
-    {"experiments"},
+    {"advice", "demo"},
+    {"research"},
     {"cli"},
 ]
 LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
@@ -117,6 +117,16 @@ def test_imports_go_down_only(path):
         assert there in (None, here) or LEVEL[there] < LEVEL[here], f"{module_name(path)} imports {name}"
 
 
+RESEARCH_COMMANDS = {"cli/bandit.py", "cli/real.py", "cli/study.py", "cli/grid_progress.py"}
+
+
+def test_nothing_but_its_own_commands_imports_research():
+    for path in FILES:
+        file = path.relative_to(SOURCE).as_posix()
+        if not file.startswith("research/") and file not in RESEARCH_COMMANDS:
+            assert "research" not in {room(name) for name in imports(path)}, f"{file} imports softpref.research"
+
+
 def stem(name):
     return name.partition(".")[0]
 
@@ -124,8 +134,20 @@ def stem(name):
 @pytest.mark.parametrize("path", sorted((SOURCE / "core").glob("*.py")), ids=module_name)
 def test_the_core_holds_its_rule(path):
     """Tensors or arrays in, tensors or arrays out. No files, no config, no transformers, no prints."""
-    allowed = {"torch", "numpy", "scipy", "softpref", "__future__", "collections", "dataclasses", "functools", "importlib",
-               "inspect", "math", "typing"}  # fmt: skip
+    allowed = {
+        "torch",
+        "numpy",
+        "scipy",
+        "softpref",
+        "__future__",
+        "collections",
+        "dataclasses",
+        "functools",
+        "importlib",
+        "inspect",
+        "math",
+        "typing",
+    }
     assert {stem(name) for name in imports(path)} <= allowed
     assert {room(name) for name in imports(path)} <= {None, "core", "errors"}
     called = {
@@ -136,9 +158,17 @@ def test_the_core_holds_its_rule(path):
     assert not called & {"open", "print", "read_text", "write_text", "input", "exec", "eval", "load", "save", "seed"}
 
 
-LIGHT = ["softpref.errors", "softpref.core.soft_labels", "softpref.data.formats", "softpref.data.validation",
-         "softpref.judges.labelling", "softpref.experiments.advice", "softpref.training.recipe", "softpref.report.page",
-         "softpref.cli.main"]  # fmt: skip
+LIGHT = [
+    "softpref.errors",
+    "softpref.core.soft_labels",
+    "softpref.data.formats",
+    "softpref.data.validation",
+    "softpref.judges.labelling",
+    "softpref.advice.advice",
+    "softpref.training.recipe",
+    "softpref.report.page",
+    "softpref.cli.main",
+]
 
 
 @pytest.mark.parametrize("name", LIGHT)
@@ -153,9 +183,7 @@ def test_labelling_inspecting_and_reporting_need_no_torch(name):
             continue
         seen.add(here)
         for imported in at_load(ast.parse(path.read_text(encoding="utf-8")).body):
-            assert stem(imported) not in ("torch", "transformers", "accelerate", "datasets"), (
-                f"{here} imports {imported}"
-            )
+            assert stem(imported) not in ("torch", "transformers", "accelerate", "datasets"), f"{here} imports {imported}"
             todo += [imported, imported.rpartition(".")[0]] if stem(imported) == "softpref" else []
     assert name in seen
 

@@ -27,7 +27,7 @@ def commands():
 @pytest.fixture(scope="module")
 def here(tmp_path_factory):
     """A folder with the README's files, and the model that its recipe starts from."""
-    from softpref.experiments.small_model import bpe_tokenizer, save, small_llama
+    from softpref.demo.small_model import bpe_tokenizer, save, small_llama
 
     folder = tmp_path_factory.mktemp("readme")
     [csv] = blocks("csv")

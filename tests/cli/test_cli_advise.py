@@ -38,7 +38,7 @@ def test_labels_are_described_by_hand(capsys, write):
     assert "mean |2p − 1| = 0.425; 1 ties labels: 4 given calibration: none recorded" in out
     assert "doubt: 4 pairs are few: the map was made with 2000" in out
     assert "doubt: nothing says whether the labels are calibrated" in out
-    assert "a one-dimensional bandit, not a language model (softpref bandit --figure labels; docs/which_loss.md)" in out
+    assert "a one-dimensional bandit, not a language model (softpref bandit --figure labels; docs/research/which_loss.md)" in out
 
 
 def test_a_treatment_and_a_beta_are_named(capsys, write):

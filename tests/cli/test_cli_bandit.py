@@ -4,14 +4,14 @@ import json
 
 import pytest
 
+from softpref.advice.evidence import read_evidence
 from softpref.cli.bandit import FIGURES, BanditOptions
 from softpref.cli.grid_progress import GridProgress
 from softpref.cli.main import main
-from softpref.experiments import bandit_effect
-from softpref.experiments.bandit_effect import effect_cells
-from softpref.experiments.bandit_evidence import evidence_of
-from softpref.experiments.bandit_map import SIZES, compare, map_cells
-from softpref.experiments.evidence import read_evidence
+from softpref.research.bandit import effect as bandit_effect
+from softpref.research.bandit.effect import effect_cells
+from softpref.research.bandit.evidence_table import evidence_of
+from softpref.research.bandit.map import SIZES, compare, map_cells
 
 PNG = b"\x89PNG"
 
@@ -65,11 +65,9 @@ def test_effect(capsys, tmp_path, monkeypatch):
     same = {"width": 8.0, "reward_range": 1.0, "low_weight": 0.7}
     two = [cell for cell in cells if same.items() <= cell.items()]
     assert len(two) == 2
-    monkeypatch.setattr(
-        bandit_effect, "AXES", {"labels": ("thresholded", "sampled"), **{k: (v,) for k, v in same.items()}}
-    )
+    monkeypatch.setattr(bandit_effect, "AXES", {"labels": ("thresholded", "sampled"), **{k: (v,) for k, v in same.items()}})
     monkeypatch.setattr(bandit_effect, "effect_cells", lambda: two)
-    monkeypatch.setattr("softpref.experiments.bandit_figures.AXES", {k: (v,) for k, v in same.items()})
+    monkeypatch.setattr("softpref.research.bandit.figures.AXES", {k: (v,) for k, v in same.items()})
     out = bandit(capsys, "--figure", "effect", "--output", tmp_path, "--workers", 1)
     assert "hard labels thresholded: the paper's effect is there in 3 of 3 readings" in out
     assert "hard labels sampled: the paper's effect is there in 0 of 3 readings" in out

@@ -17,10 +17,16 @@ def rows(n=80, seed=0):
     z = rng.normal(0, 2, n)
     gold = rng.random(n) < expit(z)
     return [
-        {"prompt": f"q{i}", "response_1": "a", "response_2": "b", "soft_label": float(expit(2 * z[i])),
-         "label_source": {"method": "judge", "judge": "j<1>", "orders": "both"}, "meta": {"gold": int(gold[i])}}
+        {
+            "prompt": f"q{i}",
+            "response_1": "a",
+            "response_2": "b",
+            "soft_label": float(expit(2 * z[i])),
+            "label_source": {"method": "judge", "judge": "j<1>", "orders": "both"},
+            "meta": {"gold": int(gold[i])},
+        }
         for i in range(n)
-    ]  # fmt: skip
+    ]
 
 
 @pytest.fixture(autouse=True)
@@ -63,9 +69,7 @@ def test_what_is_printed_is_what_is_written(capsys, data, method):
     for name, label in (("brier", "Brier score"), ("log_score", "log score, nats"), ("ece", "ECE, 10 bins")):
         [line] = [line for line in out.splitlines() if label in line]
         numbers = [float(x) for x in re.findall(r"[-+]?\d+\.\d+", line)]
-        written = [
-            found.scores[part][name][k] for part in ("before", "after", "difference") for k in ("value", "low", "high")
-        ]
+        written = [found.scores[part][name][k] for part in ("before", "after", "difference") for k in ("value", "low", "high")]
         assert numbers == pytest.approx(written, abs=5e-4)
     assert f"calibration: {data.with_name('c.json')}" in out
 
@@ -90,9 +94,7 @@ def test_certain_answers_are_said(capsys, tmp_path):
     found = rows()
     found[0]["soft_label"], found[1]["soft_label"] = 0, 1
     out = run(capsys, write(tmp_path / "x.jsonl", found))
-    assert (
-        "2 labels lay outside [1e-06, 1 − 1e-06] and count as its ends; the scores hang on that bound (--clip)" in out
-    )
+    assert "2 labels lay outside [1e-06, 1 − 1e-06] and count as its ends; the scores hang on that bound (--clip)" in out
 
 
 def test_out_of_fold_labels_are_written(capsys, data):

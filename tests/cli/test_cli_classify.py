@@ -10,7 +10,7 @@ from softpref.cli.classify import lines as classify_lines
 from softpref.cli.main import main
 from softpref.cli.over_optimisation import lines as over_optimisation_lines
 from softpref.data.formats import write_rows
-from softpref.experiments.small_model import save, small_llama
+from softpref.demo.small_model import save, small_llama
 
 ROWS = [
     {"prompt": "make tea :", "response_1": " boil the water , pour", "response_2": " wait", "soft_label": 0.9},
@@ -29,8 +29,12 @@ def place(word_tokenizer, tmp_path_factory):
             root / name,
         )
     write_rows(root / "pairs.jsonl", ROWS)
-    record = {"method": {"loss_type": "gdpo", "reduction": "sum", "arguments": {"beta": 0.3}}, "reference": "abc",
-              "model": {"start": str(root / "sft")}, "data": {"file": str(root / "pairs.jsonl")}}  # fmt: skip
+    record = {
+        "method": {"loss_type": "gdpo", "reduction": "sum", "arguments": {"beta": 0.3}},
+        "reference": "abc",
+        "model": {"start": str(root / "sft")},
+        "data": {"file": str(root / "pairs.jsonl")},
+    }
     (root / "run" / "run.json").write_text(json.dumps(record))
     return root
 
@@ -51,9 +55,23 @@ def test_classify_a_run(place, capsys, tmp_path):
 def test_what_is_not_known_is_a_dash_and_said():
     row = {"low": 0.5, "high": 0.6, "count": 0, "accuracy": None, "mean_margin": None}
     nothing = {"value": float("nan"), "low": float("nan"), "high": float("nan")}
-    result = {"model": "m", "reference": None, "data": "d", "pairs": 1, "prompts": 1, "ties": 0, "margin": "h", "beta": None,
-              "accuracy": nothing, "auc": nothing, "brier": None, "log_score": None, "ece": None, "longer_wins": nothing,
-              "by_bin": [row]}  # fmt: skip
+    result = {
+        "model": "m",
+        "reference": None,
+        "data": "d",
+        "pairs": 1,
+        "prompts": 1,
+        "ties": 0,
+        "margin": "h",
+        "beta": None,
+        "accuracy": nothing,
+        "auc": nothing,
+        "brier": None,
+        "log_score": None,
+        "ece": None,
+        "longer_wins": nothing,
+        "by_bin": [row],
+    }
     out = "\n".join(classify_lines(result))
     assert "accuracy     – [–, –]" in out
     assert "no beta is known" in out
@@ -75,8 +93,15 @@ def test_over_optimisation_of_a_run(place, capsys, tmp_path):
 
 def test_a_warning_and_the_training_log_are_shown():
     empty = {"low": 0.5, "high": 0.6, "count": 0}
-    full = {"low": 0.9, "high": 1.0, "count": 7, "chosen_log_ratio": -30.0, "chosen_log_ratio_per_token": -1.0,
-            "rejected_log_ratio": -50.0, "reward_gap": 20.0}  # fmt: skip
+    full = {
+        "low": 0.9,
+        "high": 1.0,
+        "count": 7,
+        "chosen_log_ratio": -30.0,
+        "chosen_log_ratio_per_token": -1.0,
+        "rejected_log_ratio": -50.0,
+        "reward_gap": 20.0,
+    }
     last = {"step": 9, "chosen_log_ratio": -29.0, "rejected_log_ratio": -45.0, "reward_gap": 16.0}
     kl = {"evaluation": "sampled", "value": 12.0, "low": 11.0, "high": 13.0}
     result = {

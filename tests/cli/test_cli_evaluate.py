@@ -5,8 +5,8 @@ import json
 import pytest
 
 from softpref.cli.main import main
-from softpref.experiments import plan_world
-from softpref.experiments.small_model import save, small_llama, word_tokenizer
+from softpref.demo import plan_world
+from softpref.demo.small_model import save, small_llama, word_tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -21,8 +21,15 @@ def place(tmp_path_factory):
 
 
 def arguments(place, **changes):
-    options = {"model": place / "model", "against": "best", "data": place / "test.jsonl", "judge": "plan_world",
-               "output": place / "out", "max_new_tokens": 8, **changes}  # fmt: skip
+    options = {
+        "model": place / "model",
+        "against": "best",
+        "data": place / "test.jsonl",
+        "judge": "plan_world",
+        "output": place / "out",
+        "max_new_tokens": 8,
+        **changes,
+    }
     return ["evaluate", *(word for name, value in options.items() for word in (f"--{name}", str(value)))]
 
 

@@ -13,7 +13,7 @@ from softpref.cli.words import words_and_options
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """Plans for six tasks as files: the best one, half of it, and its first step."""
-    from softpref.experiments import plan_world
+    from softpref.demo import plan_world
 
     root = tmp_path_factory.mktemp("head_to_head")
     tasks = plan_world.tasks()[:12]

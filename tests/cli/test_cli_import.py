@@ -47,10 +47,19 @@ def test_pairs_and_what_became_of_the_rows(place, capsys):
     assert (pairs[0].prompt, pairs[0].chosen) == ("Human: How do I make tea?\n\nAssistant:", " Way 0.")
     record = json.loads(Path("pairs.import.json").read_text())
     assert record == {
-        "format": "hh", "data": "hh.jsonl", "subset": None, "data_dir": None, "split": None, "revision": None,
-        "texts": "plain", "rows": 10, "pairs": 8, "merged": 0, "completions": 0,
+        "format": "hh",
+        "data": "hh.jsonl",
+        "subset": None,
+        "data_dir": None,
+        "split": None,
+        "revision": None,
+        "texts": "plain",
+        "rows": 10,
+        "pairs": 8,
+        "merged": 0,
+        "completions": 0,
         "left_out": {"both responses are the same text": 1, "an answer without a question": 1},
-    }  # fmt: skip
+    }
 
 
 def test_half_of_the_winners_for_sft(place, capsys):

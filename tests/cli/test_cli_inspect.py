@@ -5,7 +5,7 @@ import json
 import pytest
 
 from softpref.cli.main import main
-from softpref.experiments.small_model import word_tokenizer
+from softpref.demo.small_model import word_tokenizer
 
 ROWS = [
     {"prompt": "make tea ", "chosen": "boil the water", "rejected": "wait", "soft_label": 0.9},
@@ -59,9 +59,7 @@ def test_votes_and_drops_are_said(capsys, tmp_path):
     path = write(tmp_path / "pairs.jsonl", rows)
     out = inspect(capsys, "--data", path, "--reading.vote_prior", "1")
     assert "dropped: 1 pairs with two identical sides (rows 2)" in out
-    assert "row 2, chosen, rejected: are the same text" in inspect(
-        capsys, "--data", path, "--reading.identical", "error", code=2
-    )
+    assert "row 2, chosen, rejected: are the same text" in inspect(capsys, "--data", path, "--reading.identical", "error", code=2)
     assert "from votes through a Beta(1.00, 1.00) prior" in out
     assert "empty response: 1 (rows 3)" in out
 
@@ -90,10 +88,7 @@ def test_completions_by_hand(capsys, tmp_path, model):
     assert f"{path}: 4 prompt + completion rows, 3 prompts" in out
     assert "prompt 1 2 2 2 completion 0 3 3 3" in out
     assert "empty completion: 1 (rows 2) the same row more than once: 2 (rows 1, 3)" in out
-    assert (
-        "row 4; trained on: completion, after the prompt prompt (1 tokens): no· completion (2 tokens): yes·<end>·"
-        in out
-    )
+    assert "row 4; trained on: completion, after the prompt prompt (1 tokens): no· completion (2 tokens): yes·<end>·" in out
     err = inspect(capsys, "--data", path, "--reading.votes", "mean", code=2)
     assert "reading has no effect" in err
 

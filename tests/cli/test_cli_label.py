@@ -5,7 +5,7 @@ import json
 import pytest
 
 from softpref.cli.main import main
-from softpref.experiments import plan_world
+from softpref.demo import plan_world
 
 A, B = "{judge: plan_world, seed: 1}", "{judge: plan_world, seed: 2}"
 

@@ -130,9 +130,7 @@ def lazy():
 
 
 def test_importing_softpref_loads_nothing_heavy(lazy):
-    assert not {"torch", "transformers", "accelerate", "datasets", "scipy", "matplotlib", "pandas"} & set(
-        lazy["import"]
-    )
+    assert not {"torch", "transformers", "accelerate", "datasets", "scipy", "matplotlib", "pandas"} & set(lazy["import"])
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])
@@ -178,11 +176,13 @@ def test_an_unknown_command_names_the_nearest(capsys):
         (["report"], "name the run folders"),
         (["report", "nowhere"], "nowhere: holds no run"),
         (["report", "--output", "x.html", "run"], "run"),
-        (["evaluate", "--model", "m", "--against", "n", "--data", "d", "--output", "o", "--judge", "plan_wolrd"],
-         "judge 'plan_wolrd' is unknown; did you mean 'plan_world'?"),
+        (
+            ["evaluate", "--model", "m", "--against", "n", "--data", "d", "--output", "o", "--judge", "plan_wolrd"],
+            "judge 'plan_wolrd' is unknown; did you mean 'plan_world'?",
+        ),
         (["train", "extra"], "extra"),
     ],
-)  # fmt: skip
+)
 def test_one_message_says_what_is_wrong(capsys, monkeypatch, tmp_path, arguments, message):
     monkeypatch.chdir(tmp_path)
     err = complaint(capsys, *arguments)
@@ -252,18 +252,14 @@ def options(path, *arguments):
 
 def test_free_mappings_are_what_the_yaml_says(recipe):
     """Read once: quoted text stays text; 1e-6 is a number, which YAML 1.1 denies; a date is no date."""
-    path = recipe(
-        'train: {save_strategy: "no", learning_rate: 1e-6, bf16: false, run_name: 2026-01-02}\npeft: {r: 16}\n'
-    )
+    path = recipe('train: {save_strategy: "no", learning_rate: 1e-6, bf16: false, run_name: 2026-01-02}\npeft: {r: 16}\n')
     found = options(path)
     assert found.train == {"save_strategy": "no", "learning_rate": 1e-6, "bf16": False, "run_name": "2026-01-02"}
     assert (found.peft, found.loss_args) == ({"r": 16}, {})
 
 
 def test_a_saved_recipe_is_the_recipe(recipe, tmp_path):
-    found = options(
-        recipe('train: {save_strategy: "no", adam_epsilon: 1.0e-08}\nmax_length: null\nreading: {votes: mean}\n')
-    )
+    found = options(recipe('train: {save_strategy: "no", adam_epsilon: 1.0e-08}\nmax_length: null\nreading: {votes: mean}\n'))
     save_recipe(found, tmp_path / "saved.yaml")
     assert options(tmp_path / "saved.yaml") == found
 
@@ -308,11 +304,19 @@ def test_a_recipe_that_is_not_there(capsys, tmp_path):
 def run_folder(tmp_path):
     from_folder = tmp_path / "run"
     from_folder.mkdir()
-    (from_folder / "run.json").write_text(json.dumps({
-        "method": {"base": "dpo", "label_treatment": "hard", "arguments": {}}, "reference": None, "seed": 1, "command": "",
-        "data": {"file": "p", "fingerprint": "f", "tokens": {"kept": 1}, "labels": None}, "versions": {},
-        "model": {"start": "m", "identity": "i"},
-    }))  # fmt: skip
+    (from_folder / "run.json").write_text(
+        json.dumps(
+            {
+                "method": {"base": "dpo", "label_treatment": "hard", "arguments": {}},
+                "reference": None,
+                "seed": 1,
+                "command": "",
+                "data": {"file": "p", "fingerprint": "f", "tokens": {"kept": 1}, "labels": None},
+                "versions": {},
+                "model": {"start": "m", "identity": "i"},
+            }
+        )
+    )
     return from_folder
 
 
@@ -370,9 +374,7 @@ def test_a_fault_of_ours_shows_where_it_is(capsys, monkeypatch):
     assert "Traceback" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    "error", [ModuleNotFoundError("No module", name="softpref.nonsense"), OSError("no file at all")]
-)
+@pytest.mark.parametrize("error", [ModuleNotFoundError("No module", name="softpref.nonsense"), OSError("no file at all")])
 def test_what_is_not_the_users_is_not_explained_away(monkeypatch, error):
     def fail(_):
         raise error

@@ -7,8 +7,10 @@ import pytest
 from softpref.cli.histogram import histogram_lines
 from softpref.cli.main import COMMANDS, main
 
-ROWS = [{"prompt": f"q{i}", "response_1": "a", "response_2": "b", "soft_label": p, "meta": {"gold": i % 2}}
-        for i, p in enumerate([0.9, 0.3, 0.75, 0.55, 0.1, 0.5])]  # fmt: skip
+ROWS = [
+    {"prompt": f"q{i}", "response_1": "a", "response_2": "b", "soft_label": p, "meta": {"gold": i % 2}}
+    for i, p in enumerate([0.9, 0.3, 0.75, 0.55, 0.1, 0.5])
+]
 
 
 @pytest.fixture(autouse=True)
@@ -57,8 +59,12 @@ def test_noise_is_shown_from_the_side_preferred_before(capsys, data):
     out, rows = shape(capsys, data, "--noise", "soft_flip", "--rate", "1", "--seed", "4")
     assert [row["soft_label"] for row in rows] == pytest.approx([0.1, 0.7, 0.25, 0.45, 0.9, 0.5])
     assert rows[0]["label_source"]["shaped"][0] == {
-        "shape": "noise", "kind": "soft_flip", "rate": 1.0, "seed": 4, "soft_label_before": 0.9,
-    }  # fmt: skip
+        "shape": "noise",
+        "kind": "soft_flip",
+        "rate": 1.0,
+        "seed": 4,
+        "soft_label_before": 0.9,
+    }
     assert "5 labels now prefer the other one" in out
     assert "[0.10, 0.15)       2 " in out
 

@@ -13,8 +13,8 @@ import yaml
 from safetensors.torch import load_file
 
 from softpref.cli.main import main
+from softpref.demo.small_model import save, small_llama
 from softpref.errors import OptionError
-from softpref.experiments.small_model import save, small_llama
 
 STEPS = 100
 
@@ -76,8 +76,12 @@ def test_a_run_leaves_what_makes_it_repeatable(finished, place):
     assert (recipe["beta"], recipe["train"]["max_steps"], recipe["train"]["learning_rate"]) == (0.5, 6, 0.01)
     run = json.loads((finished / "run.json").read_text())
     assert run["method"] == {
-        "loss_type": "gdpo", "base": "dpo", "label_treatment": "geometric", "reduction": "sum", "arguments": {"beta": 0.5},
-    }  # fmt: skip
+        "loss_type": "gdpo",
+        "base": "dpo",
+        "label_treatment": "geometric",
+        "reduction": "sum",
+        "arguments": {"beta": 0.5},
+    }
     assert run["finished"]["steps"] == 6
     assert run["step_0_difference"] == 0.0
     assert run["data"]["tokens"] == {"kept": 16, "cut": 0, "too_long": 0, "boundary": 0, "identical": 0}
@@ -126,13 +130,19 @@ def interrupted(place):
     """The command in a process of its own, with SIGINT after some updates: folder, exit code, standard error."""
     folder = place / "interrupted"
     command = [
-        sys.executable, "-m", "softpref.cli.main", "train", "--config", str(place / "recipe.yaml"),
-        "--output_dir", str(folder), "--train.max_steps", str(STEPS),
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "softpref.cli.main",
+        "train",
+        "--config",
+        str(place / "recipe.yaml"),
+        "--output_dir",
+        str(folder),
+        "--train.max_steps",
+        str(STEPS),
+    ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-    ) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as process:
         deadline = time.monotonic() + 120
         while not (folder / "metrics.jsonl").is_file() or len(log(folder)) < 5:
             assert process.poll() is None

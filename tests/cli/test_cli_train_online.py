@@ -10,9 +10,9 @@ import yaml
 from safetensors.torch import load_file
 
 from softpref.cli.main import main
-from softpref.experiments import plan_world
-from softpref.experiments.plan_world_judge import plan_world_judge
-from softpref.experiments.small_model import save, small_llama, word_tokenizer
+from softpref.demo import plan_world
+from softpref.demo.plan_world_judge import plan_world_judge
+from softpref.demo.small_model import save, small_llama, word_tokenizer
 from softpref.run_folder import read_lines
 
 
@@ -25,13 +25,22 @@ def place(tmp_path_factory):
     prompts = [{"prompt": task.prompt} for task in plan_world.tasks()[:6]]
     (root / "prompts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in prompts), encoding="utf-8")
     recipe = {
-        "model": str(root / "model"), "data": str(root / "prompts.jsonl"), "output_dir": "unused", "loss_type": "gdpo",
-        "beta": 0.3, "online": {"labels": "judge", "max_new_tokens": 8}, "judge": {"judge": "plan_world", "seed": 3},
+        "model": str(root / "model"),
+        "data": str(root / "prompts.jsonl"),
+        "output_dir": "unused",
+        "loss_type": "gdpo",
+        "beta": 0.3,
+        "online": {"labels": "judge", "max_new_tokens": 8},
+        "judge": {"judge": "plan_world", "seed": 3},
         "train": {
-            "learning_rate": 1e-3, "per_device_train_batch_size": 3, "max_steps": 4, "logging_steps": 1,
-            "save_steps": 2, "disable_tqdm": True,
+            "learning_rate": 1e-3,
+            "per_device_train_batch_size": 3,
+            "max_steps": 4,
+            "logging_steps": 1,
+            "save_steps": 2,
+            "disable_tqdm": True,
         },
-    }  # fmt: skip
+    }
     (root / "recipe.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
     return root
 
@@ -49,9 +58,14 @@ def finished(place):
 def test_a_run_says_how_it_was_labelled(finished):
     run = json.loads((finished / "run.json").read_text())
     assert run["online"] == {
-        "labels": "judge", "self_beta": None, "temperature": 1.0, "top_p": 1.0, "max_new_tokens": 8,
-        "generation_batch_size": 32, "judge": plan_world_judge(3).identity,
-    }  # fmt: skip
+        "labels": "judge",
+        "self_beta": None,
+        "temperature": 1.0,
+        "top_p": 1.0,
+        "max_new_tokens": 8,
+        "generation_batch_size": 32,
+        "judge": plan_world_judge(3).identity,
+    }
     assert run["data"]["tokens"]["kept"] == 6
     assert run["finished"]["steps"] == 4
     assert len(read_lines(finished / "online" / "responses-0.jsonl")) == 12

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
-from paper_table import labels, log_s, many, s
 
+from paper_table import labels, log_s, many, s
 from softpref.core.calibration import at_temperature, brier, expected_calibration_error, fit_temperature, log_score
 
 
@@ -79,8 +79,7 @@ def test_ece_is_the_naive_sum_over_bins(rows, bins):
     predicted, soft_label = np.array(rows).T
     bin_of = np.minimum(np.floor(predicted * bins), bins - 1)
     naive = sum(
-        (bin_of == b).mean() * abs(predicted[bin_of == b].mean() - soft_label[bin_of == b].mean())
-        for b in np.unique(bin_of)
+        (bin_of == b).mean() * abs(predicted[bin_of == b].mean() - soft_label[bin_of == b].mean()) for b in np.unique(bin_of)
     )
     assert expected_calibration_error(predicted, soft_label, bins) == pytest.approx(naive, abs=1e-12)
 

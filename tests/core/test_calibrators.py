@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
-from paper_table import labels, many, s
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
+from paper_table import labels, many, s
 from softpref.core.calibration import (
     CALIBRATORS,
     CLIP,

@@ -5,9 +5,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from paper_table import beta_of, many, pair_of, rows_of_logps
 from torch.nn.functional import logsigmoid, softplus
 
+from paper_table import beta_of, many, pair_of, rows_of_logps
 from softpref.core import LOSSES, PairLogps, preference_loss
 from softpref.core.losses import BaseLoss
 from softpref.core.treatments import resolve

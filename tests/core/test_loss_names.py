@@ -5,10 +5,10 @@ import sys
 
 import pytest
 import torch
-from paper_table import EIGHT, beta_of, pair_of, tensor
 
 import softpref
 import softpref.core
+from paper_table import EIGHT, beta_of, pair_of, tensor
 from softpref.core import ALIASES, LOSSES, TREATMENTS, preference_loss
 from softpref.core.treatments import has_beta, resolve
 from softpref.errors import InputError, OptionError
@@ -43,9 +43,7 @@ def test_trl_s_names_leave_the_treatment_open(alias, name, treatment):
 @pytest.mark.parametrize("name", ["dpo", "ipo", "ropo", "slic", "sigmoid", "hinge"])
 def test_a_base_loss_without_a_treatment_is_hard(name):
     assert resolve(name, beta=0.3).treatment == "hard"
-    assert torch.equal(
-        preference_loss(name, pair_of(PAIR), beta=0.3), preference_loss(name, pair_of(PAIR), LABELS, beta=0.3)
-    )
+    assert torch.equal(preference_loss(name, pair_of(PAIR), beta=0.3), preference_loss(name, pair_of(PAIR), LABELS, beta=0.3))
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
-from paper_table import EIGHT, TABLE, beta_of, betas, labels, many, margins, pair_of, rows_of_logps, s, tensor
 
+from paper_table import EIGHT, TABLE, beta_of, betas, labels, many, margins, pair_of, rows_of_logps, s, tensor
 from softpref.core import LOSSES, PairLogps, preference_loss
 
 # h = (−10 + 11) − (−14 + 12) = 1 + 2 = 3
@@ -131,9 +131,7 @@ def test_sft_by_hand(treatment, reduction, expected):
 
 def test_sft_on_the_hard_label_leaves_the_rejected_side_alone():
     pair = PairLogps(tensor(-12, grad=True), tensor(-10, grad=True), chosen_length=tensor(4), rejected_length=tensor(2))
-    chosen, rejected = torch.autograd.grad(
-        preference_loss("sft", pair).sum(), [pair.chosen, pair.rejected], allow_unused=True
-    )
+    chosen, rejected = torch.autograd.grad(preference_loss("sft", pair).sum(), [pair.chosen, pair.rejected], allow_unused=True)
     assert chosen.item() == -0.25
     assert rejected is None
 

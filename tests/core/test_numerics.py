@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose
-from paper_table import EIGHT, TABLE, beta_of, tensor
 
+from paper_table import EIGHT, TABLE, beta_of, tensor
 from softpref.core import LOSSES, TREATMENTS, PairLogps, preference_loss
 from softpref.core.treatments import equals_teach_nothing
 
@@ -37,9 +37,7 @@ def test_loss_and_gradient_are_finite_at_margins_of_ten_thousand(name, treatment
     loss, slopes = loss_and_slopes(name, treatment, huge, label, dtype)
     assert loss.isfinite().all()
     assert loss.dtype == dtype
-    assert [slope.isfinite().all().item() for slope in slopes if slope is not None] == [True] * sum(
-        s is not None for s in slopes
-    )
+    assert [slope.isfinite().all().item() for slope in slopes if slope is not None] == [True] * sum(s is not None for s in slopes)
     assert any(slope is not None for slope in slopes)
 
 

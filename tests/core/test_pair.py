@@ -5,8 +5,8 @@ import pytest
 import torch
 from hypothesis import given
 from numpy.testing import assert_allclose
-from paper_table import labels, many, margins, pair_of, rows_of_logps, tensor
 
+from paper_table import labels, many, margins, pair_of, rows_of_logps, tensor
 from softpref.core import PairLogps, geometric_average, swap
 from softpref.core.pair import reduce
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
-from paper_table import labels, many, s
 
+from paper_table import labels, many, s
 from softpref.core.soft_labels import (
     BetaPrior,
     average_orders,
@@ -139,8 +139,7 @@ def test_the_fit_is_the_maximum_of_the_beta_binomial_likelihood():
             return math.lgamma(x) + math.lgamma(y) - math.lgamma(x + y)
 
         return sum(
-            log_beta(v1 + t / 2 + a, v2 + t / 2 + a) - log_beta(a, a)
-            for v1, v2, t in zip(first, second, tie, strict=True)
+            log_beta(v1 + t / 2 + a, v2 + t / 2 + a) - log_beta(a, a) for v1, v2, t in zip(first, second, tie, strict=True)
         )
 
     grid = np.exp(np.linspace(math.log(0.05), math.log(50), 4001))

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from paper_table import many
 from sklearn.metrics import roc_auc_score
 
+from paper_table import many
 from softpref.core.statistics import Estimate, auc, cluster_bootstrap, tie_aware_accuracy
 
 PROMPTS, ROWS = 30, 5
@@ -24,8 +24,7 @@ def clustered_rows(rng):
 def coverage(clusters, runs=200):
     rng = np.random.default_rng(11)
     estimates = (
-        cluster_bootstrap(np.mean, clustered_rows(rng), clusters=clusters, resamples=300, seed=run)
-        for run in range(runs)
+        cluster_bootstrap(np.mean, clustered_rows(rng), clusters=clusters, resamples=300, seed=run) for run in range(runs)
     )
     return np.mean([estimate.low <= 0 <= estimate.high for estimate in estimates])
 
@@ -77,9 +76,7 @@ def test_several_arrays_are_drawn_in_step_and_keep_their_other_axes():
 
 def test_a_seed_repeats_and_another_differs():
     rows = clustered_rows(np.random.default_rng(13))
-    one, again, other = (
-        cluster_bootstrap(np.mean, rows, clusters=PROMPT_OF_ROW, resamples=100, seed=s) for s in (1, 1, 2)
-    )
+    one, again, other = (cluster_bootstrap(np.mean, rows, clusters=PROMPT_OF_ROW, resamples=100, seed=s) for s in (1, 1, 2))
     assert one == again
     assert one != other
 
@@ -87,9 +84,7 @@ def test_a_seed_repeats_and_another_differs():
 def test_a_lower_level_is_a_narrower_interval():
     """For a normal statistic the half-widths at 50% and 95% are as 0.674 to 1.960: 0.344."""
     rows = clustered_rows(np.random.default_rng(14))
-    half, most = (
-        cluster_bootstrap(np.mean, rows, clusters=PROMPT_OF_ROW, resamples=4000, level=v) for v in (0.5, 0.95)
-    )
+    half, most = (cluster_bootstrap(np.mean, rows, clusters=PROMPT_OF_ROW, resamples=4000, level=v) for v in (0.5, 0.95))
     assert (half.high - half.low) / (most.high - most.low) == pytest.approx(0.344, rel=0.08)
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from paper_table import many
 
+from paper_table import many
 from softpref.core.statistics import (
     cluster_bootstrap,
     codes_of,
@@ -40,9 +40,7 @@ def exact_signed_rank(differences):
     ranks = np.argsort(np.argsort(np.abs(d))) + 1
     total = ranks.sum()
     seen = min(ranks[d > 0].sum(), ranks[d < 0].sum())
-    sums = [
-        sum(r for r, up in zip(ranks, signs, strict=True) if up) for signs in itertools.product((0, 1), repeat=len(d))
-    ]
+    sums = [sum(r for r, up in zip(ranks, signs, strict=True) if up) for signs in itertools.product((0, 1), repeat=len(d))]
     return np.mean([min(s, total - s) <= seen for s in sums])
 
 
@@ -136,9 +134,7 @@ def rejected_by_holm(p_values, alpha):
 
 
 @many
-@given(
-    st.lists(st.integers(0, 1000).map(lambda n: n / 1009), min_size=1, max_size=12), st.sampled_from([0.01, 0.05, 0.3])
-)
+@given(st.lists(st.integers(0, 1000).map(lambda n: n / 1009), min_size=1, max_size=12), st.sampled_from([0.01, 0.05, 0.3]))
 def test_holm_rejects_what_holm_rejects(p_values, alpha):
     assert {i for i, p in enumerate(holm(p_values)) if p <= alpha} == rejected_by_holm(p_values, alpha)
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given
 from numpy.testing import assert_allclose
+
 from paper_table import (
     ALPHA,
     GAMMA,
@@ -20,7 +21,6 @@ from paper_table import (
     s,
     tensor,
 )
-
 from softpref.core import LOSSES, TREATMENTS, PairLogps, geometric_average, preference_loss, swap
 from softpref.errors import OptionError
 
@@ -47,14 +47,10 @@ def slope_in_h(name, h, p, **options):
 @given(rows_of_logps(-200), betas)
 def test_a_sure_label_gives_the_base_method(name, base, logps, b):
     pair = pair_of(logps)
-    assert_allclose(
-        preference_loss(name, pair, filled(pair, 1.0), beta=b), preference_loss(base, pair, beta=b), rtol=1e-12
-    )
+    assert_allclose(preference_loss(name, pair, filled(pair, 1.0), beta=b), preference_loss(base, pair, beta=b), rtol=1e-12)
 
 
-@pytest.mark.parametrize(
-    ("name", "constant"), [("gdpo", np.log(2)), ("gropo", ALPHA / 2 + GAMMA * np.log(2)), ("gipo", 0.0)]
-)
+@pytest.mark.parametrize(("name", "constant"), [("gdpo", np.log(2)), ("gropo", ALPHA / 2 + GAMMA * np.log(2)), ("gipo", 0.0)])
 @many
 @given(rows_of_logps(-200), betas)
 def test_a_tie_teaches_the_geometric_losses_nothing(name, constant, logps, b):
@@ -163,9 +159,7 @@ def test_that_constant_has_no_gradient(logps, p, b):
     sides = [pair.chosen, pair.rejected]
     mixture = p * preference_loss("ipo", pair, beta=b) + (1 - p) * preference_loss("ipo", swap(pair), beta=b)
     ours = preference_loss("cipo", pair, filled(pair, p), beta=b)
-    for left, right in zip(
-        torch.autograd.grad(ours.sum(), sides), torch.autograd.grad(mixture.sum(), sides), strict=True
-    ):
+    for left, right in zip(torch.autograd.grad(ours.sum(), sides), torch.autograd.grad(mixture.sum(), sides), strict=True):
         assert_allclose(left, right, rtol=1e-9, atol=1e-8)
 
 
@@ -247,9 +241,7 @@ def test_the_mean_of_a_method_is_the_method_of_the_means(name, logps, p, b):
     lengths = np.array([3.0, 7.0, 3.0, 7.0])
     plain, divided = pair_of(logps), pair_of((np.array(logps) / lengths).tolist())
     sides = torch.full_like(plain.chosen, 3), torch.full_like(plain.chosen, 7)
-    ours = preference_loss(
-        name, PairLogps(*list(vars(plain).values())[:4], *sides), filled(plain, p), beta=b, reduction="mean"
-    )
+    ours = preference_loss(name, PairLogps(*list(vars(plain).values())[:4], *sides), filled(plain, p), beta=b, reduction="mean")
     assert_allclose(ours, preference_loss(name, divided, filled(plain, p), beta=b), rtol=1e-9, atol=1e-9)
 
 

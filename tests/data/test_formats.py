@@ -41,7 +41,7 @@ def test_jsonl_by_hand(jsonl, row):
     assert list(found) == [
         PreferencePair("make tea", "wait", "boil the water", 0.75, id="x", label_source=given, swapped=True, row=1),
         PreferencePair("wait?", "boil the water", "wait", 1.0, label_source=given, row=3),
-    ]  # fmt: skip
+    ]
     assert found.name == str(path)
     assert (found.reading.rows, found.reading.swapped, found.reading.label_method) == (2, 1, "given")
 
@@ -80,8 +80,13 @@ def test_every_fault_of_a_jsonl_file_at_once(jsonl, row):
     )
     faults = faults_of(path)
     assert [(fault.row, fault.field) for fault in faults] == [
-        (2, "line"), (3, "line"), (4, "line"), (5, "line"), (6, "soft_label"), (7, "prompt"),
-    ]  # fmt: skip
+        (2, "line"),
+        (3, "line"),
+        (4, "line"),
+        (5, "line"),
+        (6, "soft_label"),
+        (7, "prompt"),
+    ]
     for fault, words in zip(faults, ("is not JSON", "is not UTF-8", "is a list", "NaN", "80", "missing"), strict=True):
         assert words in fault.problem
 
@@ -125,9 +130,16 @@ def test_csv_by_hand(table):
     )
     [pair] = read_pairs(path, ReadOptions(votes="mean"))
     assert pair == PreferencePair(
-        'tea, "green"', "", "line one\nline two", 0.75, id="7", meta={"source": "forum"}, swapped=True, row=2,
+        'tea, "green"',
+        "",
+        "line one\nline two",
+        0.75,
+        id="7",
+        meta={"source": "forum"},
+        swapped=True,
+        row=2,
         label_source={"method": "votes", "votes": [1, 3, 0], "vote_prior": None},
-    )  # fmt: skip
+    )
 
 
 def test_messages_in_csv_cells_are_json(table):
@@ -154,9 +166,7 @@ def test_a_csv_byte_order_mark_is_no_part_of_the_first_column(tmp_path):
 
 def test_csv_rows_count_as_in_a_spreadsheet(table):
     """The header is row 1; an empty label is a missing one."""
-    faults = faults_of(
-        table(["prompt", "chosen", "rejected", "soft_label"], ["q", "a", "b", "0.7"], ["q", "c", "d", ""])
-    )
+    faults = faults_of(table(["prompt", "chosen", "rejected", "soft_label"], ["q", "a", "b", "0.7"], ["q", "c", "d", ""]))
     assert [(fault.row, fault.field, fault.problem) for fault in faults] == [(3, "soft_label", "is missing")]
 
 
@@ -267,12 +277,14 @@ def test_prompts_keep_whatever_stands_beside_them(jsonl):
 
 def test_numbered_prompts_know_their_rows(jsonl, table):
     assert read_numbered_prompts(jsonl(b"", {"prompt": "q"}, b"", {"prompt": "r"})) == [
-        (2, {"prompt": "q"}), (4, {"prompt": "r"}),
-    ]  # fmt: skip
+        (2, {"prompt": "q"}),
+        (4, {"prompt": "r"}),
+    ]
     path = table(["prompt", "best"], ["line\nbreak", "a"], [json.dumps(QUESTION), json.dumps(YES)])
     assert read_numbered_prompts(path) == [
-        (2, {"prompt": "line\nbreak", "best": "a"}), (4, {"prompt": QUESTION, "best": YES}),
-    ]  # fmt: skip
+        (2, {"prompt": "line\nbreak", "best": "a"}),
+        (4, {"prompt": QUESTION, "best": YES}),
+    ]
 
 
 def test_the_messages_of_a_prompt_are_checked(jsonl):
@@ -303,9 +315,7 @@ written = st.builds(
 @given(pairs=st.lists(written, min_size=1, max_size=4))
 def test_what_is_written_is_read_back(tmp_path_factory, pairs):
     """Every field, p to the last bit; that the sides were exchanged once moves from ``swapped`` into ``label_source``."""
-    oriented = [
-        orient(replace(pair, id=f"{i}{pair.id}")) for i, pair in enumerate(pairs) if pair.chosen != pair.rejected
-    ]
+    oriented = [orient(replace(pair, id=f"{i}{pair.id}")) for i, pair in enumerate(pairs) if pair.chosen != pair.rejected]
     if not oriented:
         return
     path = tmp_path_factory.mktemp("round") / "pairs.jsonl"

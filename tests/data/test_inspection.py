@@ -79,13 +79,15 @@ def odd(*pairs):
         ([PreferencePair("q", "a", "b", 0.9, weight=0.0, row=3)], "weight 0: teaches nothing", (3,)),
         ([PreferencePair("q", "a\ufffd", "b", 0.9, row=2)], GARBLED, (2,)),
         (
-            [*(PreferencePair(f"q{i}", "a", "b", 0.9, row=i) for i in range(1, 4)),
-             PreferencePair("q", "x " * 11, "b", 0.9, row=4)],
+            [
+                *(PreferencePair(f"q{i}", "a", "b", 0.9, row=i) for i in range(1, 4)),
+                PreferencePair("q", "x " * 11, "b", 0.9, row=4),
+            ],
             "a response over 10 times the median length",
             (4,),
         ),
     ],
-)  # fmt: skip
+)
 def test_what_is_odd_is_counted_and_located(pairs, what, rows):
     assert odd(*pairs) == {what: (len(rows), rows)}
 

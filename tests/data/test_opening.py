@@ -36,10 +36,14 @@ def write(path, how):
 @pytest.mark.parametrize(
     ("name", "how"),
     [
-        ("rows.jsonl", "lines"), ("rows.json", "lines"), ("rows.jsonl.gz", "gz"), ("rows.json.gz", "gz"),
-        ("rows.parquet", "parquet"), ("v1.0.jsonl", "lines"),
+        ("rows.jsonl", "lines"),
+        ("rows.json", "lines"),
+        ("rows.jsonl.gz", "gz"),
+        ("rows.json.gz", "gz"),
+        ("rows.parquet", "parquet"),
+        ("v1.0.jsonl", "lines"),
     ],
-)  # fmt: skip
+)
 def test_a_file(tmp_path, name, how):
     assert open_rows(write(tmp_path / name, how)) == (list(enumerate(ROWS, start=1)), [])
 
@@ -85,9 +89,11 @@ def test_what_the_hub_is_asked(monkeypatch):
     place = Place("openai/summarize_from_feedback", subset="comparisons", revision="refs/convert/parquet")
     assert open_rows(place)[0] == list(enumerate(ROWS, start=1))
     assert asked == {
-        "args": ("openai/summarize_from_feedback", "comparisons"), "data_dir": None, "split": "train",
+        "args": ("openai/summarize_from_feedback", "comparisons"),
+        "data_dir": None,
+        "split": "train",
         "revision": "refs/convert/parquet",
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
 """What can end a response with a tokenizer, and that prompts are rendered and tokenised once."""
 
 import pytest
-import tokenizers_by_hand as by_hand
 
+import tokenizers_by_hand as by_hand
 from softpref.data.prompt_encoder import PromptEncoder, SideError
 
 TEA = [{"role": "user", "content": "make tea"}]

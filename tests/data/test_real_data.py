@@ -59,9 +59,7 @@ def test_identical_sides_are_named_where_nothing_is_said():
 
 
 def test_pandalm_has_54_empty_responses():
-    [empty] = [
-        odd for odd in inspect_pairs(read_pairs(FOLDER / "pandalm_testset.jsonl")).odd if odd.what == "empty response"
-    ]
+    [empty] = [odd for odd in inspect_pairs(read_pairs(FOLDER / "pandalm_testset.jsonl")).odd if odd.what == "empty response"]
     assert empty.count == 54
 
 

@@ -34,10 +34,7 @@ def pair_set(labels):
 
 def shaped_labels(labels, shape, seed=0):
     """(place, p of the first side) of what stays."""
-    return [
-        (one["meta"]["place"], one["soft_label"])
-        for one in map(written_row, shape_pairs(pair_set(labels), shape, seed))
-    ]
+    return [(one["meta"]["place"], one["soft_label"]) for one in map(written_row, shape_pairs(pair_set(labels), shape, seed))]
 
 
 def bulk(counts):
@@ -97,9 +94,7 @@ def test_counts_fall_as_the_heights_do(counts, seed):
 
 
 def test_a_step_without_a_pair_is_named():
-    with pytest.raises(
-        InputError, match=r"pairs\.jsonl: no pair has p in \[0\.7, 0\.75\), \[0\.85, 0\.9\); give other"
-    ):
+    with pytest.raises(InputError, match=r"pairs\.jsonl: no pair has p in \[0\.7, 0\.75\), \[0\.85, 0\.9\); give other"):
         shape_pairs(pair_set([0.66, 0.76, 0.81]), Stairs(), 0)
 
 
@@ -155,8 +150,14 @@ def test_soft_flips_average_to_soft_averaging():
 
 # --- all shapes
 
-ALL = [Skewed(0.8), Stairs((1,), 0.5, 1), Balanced(2), Noise("binary_flip", 0.3), Noise("soft_flip", 0.3),
-       Noise("soft_averaging", 0.3)]  # fmt: skip
+ALL = [
+    Skewed(0.8),
+    Stairs((1,), 0.5, 1),
+    Balanced(2),
+    Noise("binary_flip", 0.3),
+    Noise("soft_flip", 0.3),
+    Noise("soft_averaging", 0.3),
+]
 DRAWN = [Balanced(2), Stairs((1, 2), 0.5, 1), Noise("binary_flip", 0.3), Noise("soft_flip", 0.3)]
 
 
@@ -206,8 +207,9 @@ def test_shapes_follow_one_another(tmp_path):
     [first, _] = shape_pairs(read_pairs(tmp_path / "one.jsonl"), Skewed(0.8), 0)
     found = written_row(first)
     assert [(step["shape"], step["soft_label_before"]) for step in found["label_source"]["shaped"]] == [
-        ("noise", 0.9), ("skewed", pytest.approx(0.7)),
-    ]  # fmt: skip
+        ("noise", 0.9),
+        ("skewed", pytest.approx(0.7)),
+    ]
     assert (found["weight"], found["id"], found["label_source"]["judge"]) == (2, "x", "j")
     assert found["soft_label"] == pytest.approx(0.75 * 0.9 + 0.25 * 0.1)
 

@@ -240,9 +240,7 @@ def test_helpsteer_without_a_preference_is_left_out(scores):
         assert imported(name, row).left_out == {"nobody's preference is there": 1}
 
 
-@pytest.mark.parametrize(
-    ("preference", "label"), [(-3, 1), (-2, 5 / 6), (-1, 2 / 3), (0, 0.5), (1, 1 / 3), (2, 1 / 6), (3, 0)]
-)
+@pytest.mark.parametrize(("preference", "label"), [(-3, 1), (-2, 5 / 6), (-1, 2 / 3), (0, 0.5), (1, 1 / 3), (2, 1 / 6), (3, 0)])
 def test_helpsteer_strength_is_a_straight_line_and_of_the_first_response(preference, label):
     for name, row in (
         ("helpsteer2-strength", published.helpsteer2_preference([], overall=preference)),
@@ -365,8 +363,13 @@ EXAMPLES = {
     "arena": [published.arena()],
     "arena-55k": [published.arena_55k()],
 }
-READ_WITH = {"tldr": {"votes": "mean"}, "arena": {"votes": "mean"}, "arena-55k": {"votes": "mean"},
-             "ultrafeedback": {"reward_scale": 1.0}, "helpsteer2": {"reward_scale": 1.0}}  # fmt: skip
+READ_WITH = {
+    "tldr": {"votes": "mean"},
+    "arena": {"votes": "mean"},
+    "arena-55k": {"votes": "mean"},
+    "ultrafeedback": {"reward_scale": 1.0},
+    "helpsteer2": {"reward_scale": 1.0},
+}
 
 
 @pytest.mark.parametrize("texts", [as_plain, as_messages])
@@ -413,8 +416,10 @@ def test_merging_keeps_pairs_without_votes_and_other_prompts_apart():
 def test_plain_text_is_a_transcript_and_the_response_begins_with_white_space():
     pair = {"prompt": published.turns("Hello", "Hi!", "Tea?"), "chosen": "Yes.", "rejected": "\nNo."}
     assert as_plain(pair) == {
-        "prompt": "Human: Hello\n\nAssistant: Hi!\n\nHuman: Tea?\n\nAssistant:", "chosen": " Yes.", "rejected": "\nNo.",
-    }  # fmt: skip
+        "prompt": "Human: Hello\n\nAssistant: Hi!\n\nHuman: Tea?\n\nAssistant:",
+        "chosen": " Yes.",
+        "rejected": "\nNo.",
+    }
     assert transcript([{"role": "system", "content": "Be brief."}]) == "System: Be brief.\n\nAssistant:"
 
 
@@ -448,9 +453,7 @@ def test_completions_of_another_seed_are_others():
 
 
 def test_all_pairs_of_a_prompt_go_together_and_a_response_stands_once():
-    pairs = [{"prompt": "q", "chosen": "a", "rejected": bad} for bad in "bcd"] + [
-        {"prompt": "q", "chosen": "e", "rejected": "b"}
-    ]
+    pairs = [{"prompt": "q", "chosen": "a", "rejected": bad} for bad in "bcd"] + [{"prompt": "q", "chosen": "e", "rejected": "b"}]
     assert completions(pairs, "chosen", 0.5, 0) == [
         {"prompt": "q", "completion": "a"},
         {"prompt": "q", "completion": "e"},

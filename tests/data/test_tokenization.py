@@ -1,14 +1,14 @@
 """Prompt and response ids: the boundary, exactly one terminator and bos, and what does not fit."""
 
 import pytest
-import tokenizers_by_hand as by_hand
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+import tokenizers_by_hand as by_hand
 from softpref.data.pairs import Completion, PreferencePair
 from softpref.data.tokenization import PromptEncoder, TokenCounts, TokenizedPair, TokenOptions, tokenize_pairs
+from softpref.demo.small_model import bpe_tokenizer
 from softpref.errors import DataError, InputError, OptionError
-from softpref.experiments.small_model import bpe_tokenizer
 
 PAIR = PreferencePair("make tea ", "boil the water", "wait", 0.75, weight=2.0, row=4)
 
@@ -139,8 +139,7 @@ def test_a_conversation_is_all_prompt():
     turns = [*user("tea?"), *answer("yes"), *user("hot?")]
     found = tokens_of(PreferencePair(turns, answer("no"), answer("wait"), 0.9), tokenizer)
     expected = (
-        "<|turn|>user\ntea?<|turn_end|>\n<|turn|>assistant\nyes<|turn_end|>\n"
-        "<|turn|>user\nhot?<|turn_end|>\n<|turn|>assistant\n"
+        "<|turn|>user\ntea?<|turn_end|>\n<|turn|>assistant\nyes<|turn_end|>\n<|turn|>user\nhot?<|turn_end|>\n<|turn|>assistant\n"
     )
     assert tokenizer.decode(found.prompt) == expected
     assert tokenizer.decode(found.chosen) == "no<|turn_end|>"
@@ -352,9 +351,7 @@ def test_nothing_left_is_an_error_with_the_counts(bpe):
         tokenize_pairs([MERGING], bpe, TokenOptions(boundary="drop"), name="pairs.csv")
 
 
-@pytest.mark.parametrize(
-    "options", [{"truncation": "cut"}, {"boundary": "keep"}, {"identical": "error"}, {"max_length": 1}]
-)
+@pytest.mark.parametrize("options", [{"truncation": "cut"}, {"boundary": "keep"}, {"identical": "error"}, {"max_length": 1}])
 def test_options_are_checked(options):
     with pytest.raises(OptionError, match=next(iter(options))):
         TokenOptions(**options)

@@ -84,8 +84,13 @@ def test_the_raw_mean_is_recorded_as_such():
     found = read({**ROW, "votes_1": 2, "votes_2": 1}, votes="mean")
     assert found[0].label_source == {"method": "votes", "votes": [2, 1, 0], "vote_prior": None}
     assert found.reading.as_dict() == {
-        "rows": 1, "swapped": 0, "ties": 0, "identical_dropped": 0, "label_method": "votes", "vote_prior": None,
-    }  # fmt: skip
+        "rows": 1,
+        "swapped": 0,
+        "ties": 0,
+        "identical_dropped": 0,
+        "label_method": "votes",
+        "vote_prior": None,
+    }
 
 
 def test_single_votes_cannot_show_disagreement():
@@ -161,9 +166,23 @@ def test_a_dropped_pair_takes_no_part_in_the_fitted_prior():
 
 @pytest.mark.parametrize(
     "column",
-    ["label", "soft_lable", "softlabel", "preference", "margin", "weights", "score_chosen", "chosen_rating", "winner",
-     "reward", "votes", "confidence", "p_preferred_prob", "promt"],
-)  # fmt: skip
+    [
+        "label",
+        "soft_lable",
+        "softlabel",
+        "preference",
+        "margin",
+        "weights",
+        "score_chosen",
+        "chosen_rating",
+        "winner",
+        "reward",
+        "votes",
+        "confidence",
+        "p_preferred_prob",
+        "promt",
+    ],
+)
 def test_an_unread_column_that_looks_like_a_label_is_an_error_naming_it(column):
     [fault] = faults_of({**ROW, "soft_label": 0.8, column: 1})
     assert fault.field == column
@@ -236,7 +255,7 @@ def test_everything_that_a_row_says_arrives():
         ({"chosen_reward": 1.0}, "rejected_reward", "is missing", "score"),
         ({"prompt": [{"role": "user", "content": "?"}]}, "chosen", "is not of the prompt's kind", "on all sides"),
     ],
-)  # fmt: skip
+)
 def test_a_fault_names_row_field_and_mend(changes, field, problem, mend):
     row = {name: value for name, value in {**ROW, **changes}.items() if value is not None}
     fault = faults_of(row)[0]
@@ -294,9 +313,15 @@ def test_a_completion_is_one_message_too():
 
 @pytest.mark.parametrize(
     "changes",
-    [{"chosen": "\ud83c"}, {"id": "\udc80"}, {"meta": {"a": ["b\ud83c"]}}, {"meta": {"b\ud83c": 1}}, {"c\ud83c": 1},
-     {"prompt": [{**USER, "content": "\ud83c"}], "chosen": [YES], "rejected": [{**YES, "content": "no"}]}],
-)  # fmt: skip
+    [
+        {"chosen": "\ud83c"},
+        {"id": "\udc80"},
+        {"meta": {"a": ["b\ud83c"]}},
+        {"meta": {"b\ud83c": 1}},
+        {"c\ud83c": 1},
+        {"prompt": [{**USER, "content": "\ud83c"}], "chosen": [YES], "rejected": [{**YES, "content": "no"}]},
+    ],
+)
 def test_half_a_character_is_a_fault_wherever_it_stands(changes):
     """It can be spelt in JSON, and neither tokenised nor saved."""
     fault = faults_of({**ROW, **changes})[0]
@@ -407,9 +432,7 @@ def test_a_fingerprint_is_of_content_in_order():
     assert len({fingerprint(rows) for rows in [[a, b], *changed]}) == len(changed) + 1
 
 
-@given(
-    st.dictionaries(st.text(max_size=8), st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8))
-)
+@given(st.dictionaries(st.text(max_size=8), st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)))
 def test_whatever_stands_in_a_row_gives_pairs_or_faults(values):
     """Nothing else escapes: no traceback for a user's data."""
     try:

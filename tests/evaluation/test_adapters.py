@@ -9,11 +9,11 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 
+from softpref.demo.small_model import save, small_llama
 from softpref.errors import InputError, OptionError
 from softpref.evaluation.adapters import base_of, load_policy, tokenizer_of
 from softpref.evaluation.classification import side_logps
 from softpref.evaluation.responses import generated
-from softpref.experiments.small_model import save, small_llama
 from softpref.generation.sampling import Sampling
 from softpref.scoring.models import load_model
 
@@ -35,8 +35,10 @@ def folders(word_tokenizer, tmp_path):
 
 
 def test_an_adapter_says_what_the_merged_model_says(folders):
-    said = {name: [r.text for r in generated(str(folders / name), PROMPTS, GREEDY, folders / f"{name}.jsonl")]
-            for name in ("base", "adapter", "merged")}  # fmt: skip
+    said = {
+        name: [r.text for r in generated(str(folders / name), PROMPTS, GREEDY, folders / f"{name}.jsonl")]
+        for name in ("base", "adapter", "merged")
+    }
     assert said["adapter"] == said["merged"]
     assert said["adapter"] != said["base"]
 

@@ -7,10 +7,10 @@ import math
 import numpy as np
 import pytest
 
+from softpref.demo.small_model import save, small_llama
 from softpref.errors import OptionError
 from softpref.evaluation.best_of import best_of, best_of_kl_bound, favourites
 from softpref.evaluation.responses import generated
-from softpref.experiments.small_model import save, small_llama
 from softpref.generation.sampling import Sampling
 from softpref.judges.simulated import SimulatedJudge
 
@@ -29,9 +29,7 @@ def test_a_failed_duel_says_nothing(tmp_path):
 
 
 def test_they_are_samples_of_the_model(word_tokenizer, tmp_path):
-    model = str(
-        save(small_llama(word_tokenizer, hidden=16, layers=1, heads=2, context=64), word_tokenizer, tmp_path / "m")
-    )
+    model = str(save(small_llama(word_tokenizer, hidden=16, layers=1, heads=2, context=64), word_tokenizer, tmp_path / "m"))
     sampling, prompts = Sampling(temperature=1.0, samples=4, max_new_tokens=6), ["make tea for two :", "wait"]
     found = best_of(model, prompts, LONGER, sampling, tmp_path / "out")
     samples = [r.text for r in generated(model, prompts, sampling, tmp_path / "out" / "candidates.jsonl")]

@@ -40,8 +40,14 @@ FOLDER = Path(os.environ.get("SOFTPREF_DATA") or Path(__file__).parents[2].paren
 
 def row(i, p, gold, prompt=None, **source):
     judge = {"method": "judge", "judge": "j", "orders": "both", **source}
-    return {"prompt": prompt or f"q{i}", "response_1": f"a{i}", "response_2": f"b{i}", "soft_label": p,
-            "label_source": judge, "meta": {"gold": gold}}  # fmt: skip
+    return {
+        "prompt": prompt or f"q{i}",
+        "response_1": f"a{i}",
+        "response_2": f"b{i}",
+        "soft_label": p,
+        "label_source": judge,
+        "meta": {"gold": gold},
+    }
 
 
 def pair_set(*rows):
@@ -148,7 +154,7 @@ def test_all_faults_together_in_order():
         (pair_set(row(1, 0.5, 1), row(2, 0.5, 0)), "labels.jsonl: soft_label: all are 0.5"),
         (pair_set({"prompt": "q", "chosen": "a", "rejected": "b", "meta": {"gold": 1}}), "holds no soft_label to calibrate"),
     ],
-)  # fmt: skip
+)
 def test_a_file_that_calibrates_nothing(pairs, message):
     with pytest.raises(InputError) as caught:
         gold_rows(pairs, GOLD)
@@ -222,9 +228,7 @@ def test_the_seed_deals_the_folds():
 
 
 def test_too_few_prompts_for_the_folds():
-    with pytest.raises(
-        InputError, match=r"labels\.jsonl: 3 different values of prompt are too few for 5 folds; .*--folds"
-    ):
+    with pytest.raises(InputError, match=r"labels\.jsonl: 3 different values of prompt are too few for 5 folds; .*--folds"):
         fitted(simulated(30, prompts=3))
 
 
@@ -238,7 +242,7 @@ def test_scores_are_those_of_the_rows():
     assert scores["after"]["log_score"]["value"] == log_score(outcome.after, gold)
     paired = cluster_bootstrap(
         lambda a, b, y: log_score(b, y) - log_score(a, y), outcome.before, outcome.after, gold, clusters=groups, resamples=50
-    )  # fmt: skip
+    )
     assert scores["difference"]["log_score"] == paired.as_dict()
     assert (paired.n, paired.clusters) == (120, 40)
     for name in SCORES:
@@ -374,9 +378,7 @@ def test_the_pairs_of_the_fit_are_refused(written):
         calibrator_for(path, few)
 
 
-@pytest.mark.parametrize(
-    ("judge", "orders", "message"), [("k", "both", "judge 'j', not 'k'"), ("j", "one", "orders 'both'")]
-)
+@pytest.mark.parametrize(("judge", "orders", "message"), [("k", "both", "judge 'j', not 'k'"), ("j", "one", "orders 'both'")])
 def test_labels_of_another_kind_are_refused(written, judge, orders, message):
     with pytest.raises(InputError, match=message):
         calibrator_for(written[0], others(41), judge, orders)
@@ -405,9 +407,12 @@ def test_out_of_fold_labels(tmp_path, written):
     assert [one["label_source"]["uncalibrated"] for one in rows] == outcome.rows.p.tolist()
     assert [one["response_1"] for one in rows] == [f"a{i}" for i in range(40)]
     assert rows[0]["label_source"] == {
-        "method": "judge", "judge": "j", "orders": "both", "uncalibrated": outcome.rows.p[0],
+        "method": "judge",
+        "judge": "j",
+        "orders": "both",
+        "uncalibrated": outcome.rows.p[0],
         "calibration": {"method": "temperature", "out_of_fold": True, "folds": 5, "seed": 0},
-    }  # fmt: skip
+    }
     with pytest.raises(DataError, match="is calibrated already"):
         gold_rows(read_pairs(tmp_path / "labels.jsonl"), GOLD)
 
@@ -422,9 +427,7 @@ def test_what_label_writes_can_be_calibrated(tmp_path):
 # --- real judges
 
 
-@pytest.mark.skipif(
-    not (FOLDER / "llmbar_judges.jsonl").is_file(), reason=f"no real data in {FOLDER}: set SOFTPREF_DATA"
-)
+@pytest.mark.skipif(not (FOLDER / "llmbar_judges.jsonl").is_file(), reason=f"no real data in {FOLDER}: set SOFTPREF_DATA")
 @pytest.mark.parametrize("method", sorted(FITS))
 def test_real_judges_are_over_confident(method):
     """Six models' verdicts on LLMBar and LLMEval²: the log score falls, and its interval lies below 0. T is about 2."""

@@ -12,6 +12,7 @@ from sklearn.metrics import roc_auc_score
 
 from softpref.core.statistics import cluster_bootstrap
 from softpref.data.pairs import PreferencePair, orient, swap_sides
+from softpref.demo.small_model import save, small_llama
 from softpref.errors import InputError
 from softpref.evaluation.classification import (
     as_written,
@@ -24,7 +25,6 @@ from softpref.evaluation.classification import (
     ranking_figures,
     side_logps,
 )
-from softpref.experiments.small_model import save, small_llama
 
 
 def value_only(statistic, *rows):
@@ -45,10 +45,7 @@ PAIRS = [
 def models(word_tokenizer, tmp_path):
     """Two folders with different weights and one tokenizer."""
     sizes = {"hidden": 16, "layers": 1, "heads": 2, "context": 64}
-    return [
-        str(save(small_llama(word_tokenizer, **sizes, seed=seed), word_tokenizer, tmp_path / str(seed)))
-        for seed in (1, 2)
-    ]
+    return [str(save(small_llama(word_tokenizer, **sizes, seed=seed), word_tokenizer, tmp_path / str(seed))) for seed in (1, 2)]
 
 
 def test_margins_by_hand():

@@ -12,11 +12,11 @@ from sklearn.metrics import roc_auc_score
 
 from softpref.data.formats import write_rows
 from softpref.data.pairs import PreferencePair, swap_sides
+from softpref.demo.small_model import save, small_llama
 from softpref.errors import InputError, OptionError
 from softpref.evaluation.classification import side_scores
 from softpref.evaluation.classify import classification_figures, classify, label_bins, subject_of
 from softpref.evaluation.trained_by import ImplicitReward
-from softpref.experiments.small_model import save, small_llama
 from softpref.run_folder import read_json
 
 
@@ -84,9 +84,7 @@ def test_bins_by_hand():
     """0.95 and 0.05 are equally sure; 0.6 and 0.4 stand together; 1 in the last bin; ½ in the first, without accuracy."""
     p = np.array([0.95, 0.05, 0.6, 0.4, 0.5, 1.0])
     assert [row["count"] for row, _ in label_bins(p)] == [1, 2, 0, 0, 3]
-    found = classification_figures(np.array([2.0, -4.0, 1.0, 1.0, 7.0, 0.0]), [pair(x, str(x)) for x in p], None)[
-        "by_bin"
-    ]
+    found = classification_figures(np.array([2.0, -4.0, 1.0, 1.0, 7.0, 0.0]), [pair(x, str(x)) for x in p], None)["by_bin"]
     assert found[0]["accuracy"] is None
     assert found[1]["accuracy"]["value"] == 0.5
     assert found[1]["mean_margin"] == pytest.approx(0.0)
@@ -137,8 +135,11 @@ def place(word_tokenizer, tmp_path_factory):
 
 def a_run(place, **method):
     """The policy's folder as a run that was trained against sft."""
-    record = {"method": {"loss_type": "gdpo", "reduction": "sum", "arguments": {"beta": 0.3}, **method},
-              "reference": "abc", "model": {"start": str(place / "sft")}}  # fmt: skip
+    record = {
+        "method": {"loss_type": "gdpo", "reduction": "sum", "arguments": {"beta": 0.3}, **method},
+        "reference": "abc",
+        "model": {"start": str(place / "sft")},
+    }
     (place / "policy" / "run.json").write_text(json.dumps(record))
     (place / "policy" / "recipe.yaml").write_text(yaml.safe_dump({"model": str(place / "sft"), "ref_model": None}))
     return str(place / "policy"), record

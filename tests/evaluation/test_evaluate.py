@@ -10,6 +10,7 @@ from scipy.stats import wilcoxon
 
 from softpref.data.formats import write_rows
 from softpref.data.pairs import text_of
+from softpref.demo.small_model import save, small_llama
 from softpref.errors import DataError, InputError, OptionError
 from softpref.evaluation.comparison import Side, compare
 from softpref.evaluation.evaluate import evaluate
@@ -17,7 +18,6 @@ from softpref.evaluation.length_control import fit_lengths
 from softpref.evaluation.naming import short_names
 from softpref.evaluation.repetition import repetition
 from softpref.evaluation.responses import generated
-from softpref.experiments.small_model import save, small_llama
 from softpref.generation.sampling import Response, Sampling
 from softpref.judges.simulated import SimulatedJudge
 from softpref.run_folder import EVALUATION_FILE, read_json
@@ -84,8 +84,10 @@ def test_the_result_is_what_lies_in_the_folder(finished):
 
 def test_every_prompt_meets_both_sides_sample_by_sample(finished, folders):
     _, output = finished
-    sides = [generated(folders[name], PROMPTS, SAMPLED, output / file)
-             for name, file in (("policy", "responses.jsonl"), ("sft", "against.jsonl"))]  # fmt: skip
+    sides = [
+        generated(folders[name], PROMPTS, SAMPLED, output / file)
+        for name, file in (("policy", "responses.jsonl"), ("sft", "against.jsonl"))
+    ]
     rows = lines(output / "comparisons.jsonl")
     assert [row["prompt"] for row in rows] == [prompt for prompt in PROMPTS for _ in range(2)]
     assert [row["response"] for row in rows] == [response.text for response in sides[0]]
@@ -123,9 +125,7 @@ def test_figures_follow_from_the_comparisons(finished):
 def test_against_a_column_of_the_data(folders, data, tmp_path):
     result = evaluate(folders["policy"], "best", data, JUDGE, tmp_path, Sampling(max_new_tokens=6))
     assert (result["against"], result["lengths"]["against"]["unfinished"]) == ("best", None)
-    assert [row["against"] for row in lines(tmp_path / "comparisons.jsonl")] == [
-        f"serve tea {'. ' * i}" for i in range(5)
-    ]  # fmt: skip
+    assert [row["against"] for row in lines(tmp_path / "comparisons.jsonl")] == [f"serve tea {'. ' * i}" for i in range(5)]
     assert not (tmp_path / "against.jsonl").exists()
 
 
@@ -135,9 +135,7 @@ def test_a_column_with_a_gap_names_the_row(folders, tmp_path):
     write_rows(tmp_path / "test.jsonl", [{"prompt": "wait", "best": "tea"}, {"prompt": "serve", "best": None}])
     for name, row in (("test.jsonl", 2), ("test.csv", 4)):
         with pytest.raises(InputError, match=f"{name}: row {row} has no best"):
-            evaluate(
-                folders["policy"], "best", tmp_path / name, JUDGE, tmp_path / name[-3:], Sampling(max_new_tokens=2)
-            )
+            evaluate(folders["policy"], "best", tmp_path / name, JUDGE, tmp_path / name[-3:], Sampling(max_new_tokens=2))
 
 
 def test_prompts_are_needed(folders, tmp_path):
@@ -209,9 +207,7 @@ def test_a_second_run_generates_and_asks_nothing(folders, data, tmp_path, monkey
             return iter(())
 
     monkeypatch.setattr("softpref.generation.sampling.generate", nothing)
-    again = evaluate(
-        folders["policy"], folders["sft"], data, Silent("test", gold, 1.0, position_bias=0.3), tmp_path, SAMPLED
-    )
+    again = evaluate(folders["policy"], folders["sft"], data, Silent("test", gold, 1.0, position_bias=0.3), tmp_path, SAMPLED)
     assert again == first
 
 

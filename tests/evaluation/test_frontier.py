@@ -5,12 +5,12 @@ import shutil
 import numpy as np
 import pytest
 
+from softpref.demo.small_model import save, small_llama
 from softpref.errors import InputError, OptionError
 from softpref.evaluation.evaluate import Reward
 from softpref.evaluation.frontier import at_equal_kl, frontier, reward_at_kl
 from softpref.evaluation.over_optimisation import sample_log_ratios
 from softpref.evaluation.responses import generated
-from softpref.experiments.small_model import save, small_llama
 from softpref.generation.sampling import Sampling
 from softpref.run_folder import read_json
 
@@ -97,9 +97,7 @@ def test_points_begin_at_the_reference_and_end_at_the_model(runs):
     assert found["points"][0]["kl"] == 0
     folders = {0: "sft", 2: "run/checkpoint-2", 10: "run"}
     for point in found["points"]:
-        said = generated(
-            str(runs / folders[point["step"]]), PROMPTS, SAMPLED, runs / "again" / f"{point['step']}.jsonl"
-        )
+        said = generated(str(runs / folders[point["step"]]), PROMPTS, SAMPLED, runs / "again" / f"{point['step']}.jsonl")
         assert point["rewards"] == [len(r.text.split()) for r in said]
         assert point["reward"] == pytest.approx(np.mean(point["rewards"]))
         assert point["low"] <= point["reward"] <= point["high"]

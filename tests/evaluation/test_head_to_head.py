@@ -10,10 +10,10 @@ import pytest
 from softpref.core.statistics import holm
 from softpref.data.formats import write_rows
 from softpref.data.pairs import text_of
+from softpref.demo.small_model import save, small_llama
 from softpref.errors import InputError, OptionError
 from softpref.evaluation.evaluate import evaluate
 from softpref.evaluation.head_to_head import correct, head_to_head
-from softpref.experiments.small_model import save, small_llama
 from softpref.generation.sampling import Sampling
 from softpref.judges.simulated import SimulatedJudge
 from softpref.run_folder import read_json, read_lines
@@ -35,8 +35,9 @@ def files(tmp_path):
     """Three sides as files, one word, two and up to three words a response."""
     found = []
     for words, name in enumerate(("short", "middle", "long"), start=1):
-        rows = [{"prompt": p, "response": " ".join(["tea"] * (words + (i % 2 if words == 3 else 0)))} for i, p in
-                enumerate(PROMPTS)]  # fmt: skip
+        rows = [
+            {"prompt": p, "response": " ".join(["tea"] * (words + (i % 2 if words == 3 else 0)))} for i, p in enumerate(PROMPTS)
+        ]
         write_rows(tmp_path / f"{name}.jsonl", rows)
         found.append(str(tmp_path / f"{name}.jsonl"))
     return found
@@ -47,8 +48,10 @@ def test_every_pair_once_with_the_figures_of_a_single_evaluation(files, tmp_path
     assert result == read_json(tmp_path / "out" / "head_to_head.json")
     assert result["models"] == ["short", "middle", "long"]
     assert [(p["model"], p["against"]) for p in result["pairs"]] == [
-        ("short", "middle"), ("short", "long"), ("middle", "long"),
-    ]  # fmt: skip
+        ("short", "middle"),
+        ("short", "long"),
+        ("middle", "long"),
+    ]
     for (i, j), pair in zip(((0, 1), (0, 2), (1, 2)), result["pairs"], strict=True):
         alone = evaluate(files[i], files[j], None, JUDGE, tmp_path / f"alone_{i}_{j}")
         for key in ("win_rates", "length_controlled", "longer_wins", "prompts", "asked"):
@@ -60,9 +63,7 @@ def test_every_pair_once_with_the_figures_of_a_single_evaluation(files, tmp_path
 
 
 def test_p_values_are_corrected_over_all_pairs():
-    pairs = [
-        {"tests": {"wilcoxon": {"p_value": p}, "permutation": {"p_value": q}}} for p, q in ((0.04, 0.5), (0.01, 0.02))
-    ]
+    pairs = [{"tests": {"wilcoxon": {"p_value": p}, "permutation": {"p_value": q}}} for p, q in ((0.04, 0.5), (0.01, 0.02))]
     correct(pairs)
     assert [pair["tests"]["wilcoxon"]["p_holm"] for pair in pairs] == [0.04, 0.02]
     assert [pair["tests"]["permutation"]["p_holm"] for pair in pairs] == [0.5, 0.04]

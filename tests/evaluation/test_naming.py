@@ -59,15 +59,17 @@ def test_short_names_take_the_parents_they_need():
 def test_runs_meet_runs_of_their_seed():
     ours, theirs = methods_of(["seed_1/a", "seed_2/a", "seed_4/a", "seed_2/b", "seed_1/b", "seed_3/b"])
     assert [(a.path, b.path, seed) for a, b, seed in matched_runs(ours, theirs)] == [
-        ("seed_1/a", "seed_1/b", "1"), ("seed_2/a", "seed_2/b", "2"),
-    ]  # fmt: skip
+        ("seed_1/a", "seed_1/b", "1"),
+        ("seed_2/a", "seed_2/b", "2"),
+    ]
 
 
 def test_a_single_run_meets_every_seed():
     ours, theirs = methods_of(["sft", "seed_1/a", "seed_2/a"])
     assert [(a.path, b.path, seed) for a, b, seed in matched_runs(ours, theirs)] == [
-        ("sft", "seed_1/a", "1"), ("sft", "seed_2/a", "2"),
-    ]  # fmt: skip
+        ("sft", "seed_1/a", "1"),
+        ("sft", "seed_2/a", "2"),
+    ]
     assert [seed for *_, seed in matched_runs(theirs, ours)] == ["1", "2"]
 
 

@@ -12,6 +12,7 @@ from softpref.data.files import write_json
 from softpref.data.formats import write_rows
 from softpref.data.pairs import PreferencePair
 from softpref.data.tokenization import PromptEncoder
+from softpref.demo.small_model import save, small_llama
 from softpref.errors import InputError
 from softpref.evaluation.classification import SideScores
 from softpref.evaluation.over_optimisation import (
@@ -21,7 +22,6 @@ from softpref.evaluation.over_optimisation import (
     over_optimisation,
     sample_log_ratios,
 )
-from softpref.experiments.small_model import save, small_llama
 from softpref.generation.sampling import Response, Sampling, generate
 from softpref.run_folder import read_json
 
@@ -41,9 +41,7 @@ def models(word_tokenizer):
 @pytest.fixture(scope="module")
 def folders(models, word_tokenizer, tmp_path_factory):
     root = tmp_path_factory.mktemp("models")
-    return [
-        str(save(model, word_tokenizer, root / name)) for model, name in zip(models, ("policy", "sft"), strict=True)
-    ]
+    return [str(save(model, word_tokenizer, root / name)) for model, name in zip(models, ("policy", "sft"), strict=True)]
 
 
 @torch.no_grad()
@@ -59,9 +57,7 @@ def test_log_ratios_equal_a_direct_computation(models, folders, word_tokenizer, 
     monkeypatch.setattr(batching, "CPU_TOKENS", 100)
     rng = np.random.default_rng(0)
     responses = [
-        Response(
-            int(rng.integers(3)), i, "", rng.integers(3, 27, rng.integers(1, 12)).tolist() + [1] * (i % 2), bool(i % 2)
-        )
+        Response(int(rng.integers(3)), i, "", rng.integers(3, 27, rng.integers(1, 12)).tolist() + [1] * (i % 2), bool(i % 2))
         for i in range(70)
     ]
     expected = [
@@ -114,9 +110,7 @@ def test_bins_by_hand():
 
 
 def bins(*per_token, counts=None):
-    found = [
-        {"low": 0.5 + i / 10, "high": 0.6 + i / 10, "count": 0, "chosen_log_ratio_per_token": None} for i in range(5)
-    ]
+    found = [{"low": 0.5 + i / 10, "high": 0.6 + i / 10, "count": 0, "chosen_log_ratio_per_token": None} for i in range(5)]
     for i, value in enumerate(per_token):
         found[i] |= {"count": (counts or [100] * 5)[i], "chosen_log_ratio_per_token": value}
     return found
@@ -129,9 +123,7 @@ def test_a_collapse_is_said_plainly():
 
 
 def test_a_collapse_of_one_bin_names_it():
-    assert "collapsed where the label lies in 0.5 to 0.6: their log-prob fell by 0.60" in collapse_warning(
-        bins(-0.6, 0.2)
-    )
+    assert "collapsed where the label lies in 0.5 to 0.6: their log-prob fell by 0.60" in collapse_warning(bins(-0.6, 0.2))
 
 
 def test_what_is_no_collapse_is_not_called_one():
@@ -153,8 +145,12 @@ def run(folders, tmp_path):
     shutil.copytree(folders[0], made / "checkpoint-10")
     rows = [{"prompt": "wait", "response_1": " yes", "response_2": " no", "soft_label": p} for p in (0.9, 0.2, 0.6)]
     write_rows(tmp_path / "pairs.jsonl", rows)
-    record = {"method": {"loss_type": "dpo", "arguments": {"beta": 0.1}}, "reference": "abc",
-              "data": {"file": str(tmp_path / "pairs.jsonl")}, "model": {"start": folders[1]}}  # fmt: skip
+    record = {
+        "method": {"loss_type": "dpo", "arguments": {"beta": 0.1}},
+        "reference": "abc",
+        "data": {"file": str(tmp_path / "pairs.jsonl")},
+        "model": {"start": folders[1]},
+    }
     write_json(made / "run.json", record)
     log = [{"step": 5, "loss": 0.6, "margin": 1.0, "chosen_logratio": 0.4, "rejected_logratio": -0.6},
            {"step": 5, "eval_loss": 0.6, "eval_margin": 1.0},
@@ -163,9 +159,7 @@ def run(folders, tmp_path):
     write_rows(made / "metrics.jsonl", log)
     write_json(made / "frontier.json", {"reward": "gold", "points": [{"step": 0, "kl": 0.0}, {"step": 10, "kl": 1.5}]})
     kl = {"value": 1.4, "low": 1.0, "high": 1.8, "n": 4, "clusters": 2}
-    write_json(
-        made / "evaluations" / "other" / "evaluation.json", {"models": [str(made), "elsewhere"], "kl": {"value": 9}}
-    )
+    write_json(made / "evaluations" / "other" / "evaluation.json", {"models": [str(made), "elsewhere"], "kl": {"value": 9}})
     write_json(made / "evaluations" / "sampled" / "evaluation.json", {"models": [str(made), folders[1]], "kl": kl})
     return made
 
@@ -191,8 +185,10 @@ def test_the_preferred_side_is_the_chosen_one(run, folders, word_tokenizer, mode
     """p = 0.2 prefers the second response, which is the first one of the other two pairs exchanged."""
     found = over_optimisation(run)["by_bin"]
     yes, no = (PromptEncoder(word_tokenizer).split("wait", text, "chosen")[1] for text in (" yes", " no"))
-    ratio = {text: log_prob(models[0], word_tokenizer, "wait", ids) - log_prob(models[1], word_tokenizer, "wait", ids)
-             for text, ids in (("yes", yes), ("no", no))}  # fmt: skip
+    ratio = {
+        text: log_prob(models[0], word_tokenizer, "wait", ids) - log_prob(models[1], word_tokenizer, "wait", ids)
+        for text, ids in (("yes", yes), ("no", no))
+    }
     assert found[4]["chosen_log_ratio"] == pytest.approx(ratio["yes"], abs=1e-4)
     assert found[3]["chosen_log_ratio"] == pytest.approx(ratio["no"], abs=1e-4)
     assert found[3]["rejected_log_ratio"] == pytest.approx(ratio["yes"], abs=1e-4)

@@ -49,8 +49,9 @@ counts = st.dictionaries(st.integers(0, 4), st.integers(1, 4))
 @given(counts, counts)
 def test_nothing_is_lost_and_nothing_is_made_up(ours, theirs):
     """Every response is compared, or counted as left out, or stands on a prompt that is."""
-    sides = [Answers(n, {i: [f"{n}{i}{k}" for k in range(c)] for i, c in side.items()}) for n, side in
-             (("o", ours), ("t", theirs))]  # fmt: skip
+    sides = [
+        Answers(n, {i: [f"{n}{i}{k}" for k in range(c)] for i, c in side.items()}) for n, side in (("o", ours), ("t", theirs))
+    ]
     common = ours.keys() & theirs.keys()
     if not common:
         with pytest.raises(InputError, match="no prompt in common"):

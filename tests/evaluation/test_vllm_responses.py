@@ -43,10 +43,18 @@ def folder(word_tokenizer, tmp_path_factory):
     """Wide weights, so that what is likeliest depends on what was said; a second terminator in the generation config."""
     torch.manual_seed(0)
     config = LlamaConfig(
-        vocab_size=len(word_tokenizer), hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=2,
-        max_position_embeddings=64, initializer_range=0.3, tie_word_embeddings=False, eos_token_id=1, bos_token_id=None,
+        vocab_size=len(word_tokenizer),
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=64,
+        initializer_range=0.3,
+        tie_word_embeddings=False,
+        eos_token_id=1,
+        bos_token_id=None,
         pad_token_id=0,
-    )  # fmt: skip
+    )
     model = LlamaForCausalLM(config)
     model.generation_config.eos_token_id = [1, 9]
     folder = tmp_path_factory.mktemp("model")

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from softpref.data.tokenization import PromptEncoder
+from softpref.demo.small_model import small_llama
 from softpref.errors import OptionError
-from softpref.experiments.small_model import small_llama
 from softpref.generation.sampling import Response, Sampling, generate
 
 PROMPTS = [

@@ -58,9 +58,7 @@ def test_a_judge_asked_in_one_order_leaves_no_bias_to_know():
 
 
 def test_the_least_mass_is_kept():
-    judgements = {
-        name: [Judgement("0", 0.5, 0.5, 0.5, mass=mass)] for name, mass in (("a", 0.9), ("b", 0.6), ("c", None))
-    }
+    judgements = {name: [Judgement("0", 0.5, 0.5, 0.5, mass=mass)] for name, mass in (("a", 0.9), ("b", 0.6), ("c", None))}
     assert combine(judgements, "probability")[0].judgement.mass == 0.6
 
 
@@ -68,8 +66,7 @@ def test_the_least_mass_is_kept():
 @pytest.mark.parametrize("average", ["probability", "log_odds"])
 def test_exchanging_the_responses_gives_one_minus_p(average, p):
     one, other = (
-        combine({str(i): judged(x) for i, x in enumerate(values)}, average)[0].judgement.p
-        for values in (p, [1 - x for x in p])
+        combine({str(i): judged(x) for i, x in enumerate(values)}, average)[0].judgement.p for values in (p, [1 - x for x in p])
     )
     assert one + other == pytest.approx(1, abs=1e-9)
 

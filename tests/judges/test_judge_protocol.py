@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from judge_doubles import TableJudge, duel
 
+from judge_doubles import TableJudge, duel
 from softpref.judges.base import Answer, Comparison, Question
 from softpref.judges.both_orders import Judgement, judge_comparisons
 from softpref.judges.store import JudgementStore

@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from judge_doubles import TableJudge, duel
 
+from judge_doubles import TableJudge, duel
 from softpref.judges.base import Answer, Question
 from softpref.judges.both_orders import judge_comparisons, orders
 from softpref.judges.store import JudgementStore
@@ -189,7 +189,7 @@ with JudgementStore(sys.argv[1]) as store:
 def test_a_killed_process_loses_nothing_that_was_answered(tmp_path):
     """SIGKILL after 25 of 100 answers: the next run asks the other 75, and gives what an unbroken one would have given."""
     path = tmp_path / "judgements.sqlite"
-    arguments = [sys.executable, "-c", KILLED, str(path), str(Path(__file__).parent)]
+    arguments = [sys.executable, "-c", KILLED, str(path), str(Path(__file__).parents[1] / "helpers")]
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "25 answered\n"
         os.kill(process.pid, signal.SIGKILL)

@@ -3,8 +3,8 @@
 import json
 
 import pytest
-from judge_doubles import TableJudge
 
+from judge_doubles import TableJudge
 from softpref.data.formats import read_pairs
 from softpref.data.pairs import PreferencePair
 from softpref.errors import InputError
@@ -18,9 +18,15 @@ PAIRS = [
 ]
 # p: (0.9 + 1 − 0.4)/2 = 0.75, failed, (0.2 + 1 − 0.9)/2 = 0.15, (0.6 + 1 − 0.8)/2 = 0.4
 TABLE = {
-    ("a", "b"): 0.9, ("b", "a"): 0.4, ("c", "d"): 0.7, ("d", "c"): None,
-    ("e", "f"): 0.2, ("f", "e"): 0.9, ("g", "h"): 0.6, ("h", "g"): 0.8,
-}  # fmt: skip
+    ("a", "b"): 0.9,
+    ("b", "a"): 0.4,
+    ("c", "d"): 0.7,
+    ("d", "c"): None,
+    ("e", "f"): 0.2,
+    ("f", "e"): 0.9,
+    ("g", "h"): 0.6,
+    ("h", "g"): 0.8,
+}
 
 
 @pytest.fixture
@@ -38,15 +44,21 @@ def test_rows_keep_their_order_and_their_fields(labelled):
     assert [row["id"] for row in rows] == ["one", "three", "four"]
     assert [row["soft_label"] for row in rows] == pytest.approx([0.75, 0.15, 0.4])
     assert {key: rows[0][key] for key in ("prompt", "response_1", "response_2", "weight", "meta")} == {
-        "prompt": "q", "response_1": "a", "response_2": "b", "weight": 2.0, "meta": {"source": "s"},
-    }  # fmt: skip
+        "prompt": "q",
+        "response_1": "a",
+        "response_2": "b",
+        "weight": 2.0,
+        "meta": {"source": "s"},
+    }
 
 
 def test_a_label_knows_where_it_came_from(labelled):
     source = lines(labelled[0])[0]["label_source"]
     assert {key: source[key] for key in ("method", "judge", "orders")} == {
-        "method": "judge", "judge": "table", "orders": "both",
-    }  # fmt: skip
+        "method": "judge",
+        "judge": "table",
+        "orders": "both",
+    }
     assert (source["first_shown"], source["second_shown"]) == (pytest.approx(0.9), pytest.approx(0.4))
 
 
@@ -93,9 +105,7 @@ def test_nothing_is_written_when_every_judgement_failed(tmp_path):
 
 
 def test_messages_are_labelled_as_messages(tmp_path):
-    turns = [
-        [{"role": role, "content": text}] for role, text in (("user", "?"), ("assistant", "y"), ("assistant", "n"))
-    ]
+    turns = [[{"role": role, "content": text}] for role, text in (("user", "?"), ("assistant", "y"), ("assistant", "n"))]
 
     class Likes(TableJudge):
         def answer(self, questions):

@@ -14,8 +14,8 @@ import pytest
 import torch
 import transformers
 
+from softpref.demo.small_model import bpe_tokenizer, save, small_llama, word_tokenizer
 from softpref.errors import InputError, OptionError
-from softpref.experiments.small_model import bpe_tokenizer, save, small_llama, word_tokenizer
 from softpref.judges.base import Comparison, Question
 from softpref.judges.both_orders import judge_comparisons, orders
 from softpref.judges.local import LocalJudge, load_local_judge, spelling_ids
@@ -27,13 +27,18 @@ from softpref.judges.windows import WINDOW_BATCHES
 WORDS = [f"w{i}" for i in range(40)]
 ANSWERS = ["1", "2", "one", "two"]
 PROMPT = JudgePrompt(
-    name="test", version="1", asks_for="better", criterion="be brief",
-    text="compare : {prompt} ? say {first} or {second} . answer", system="{criterion}", user="{prompt} ? {first} or {second}",
-    first=("1", "(1)", "one"), second=("2", "(2)", "two"),
-)  # fmt: skip
+    name="test",
+    version="1",
+    asks_for="better",
+    criterion="be brief",
+    text="compare : {prompt} ? say {first} or {second} . answer",
+    system="{criterion}",
+    user="{prompt} ? {first} or {second}",
+    first=("1", "(1)", "one"),
+    second=("2", "(2)", "two"),
+)
 TEMPLATE = (
-    "{% for m in messages %}<s> {{ m.role }} : {{ m.content }} {% endfor %}"
-    "{% if add_generation_prompt %}answer :{% endif %}"
+    "{% for m in messages %}<s> {{ m.role }} : {{ m.content }} {% endfor %}{% if add_generation_prompt %}answer :{% endif %}"
 )
 VOCABULARY = [*WORDS, *ANSWERS, "be", "brief", "compare", "say", "or", "answer", ":", "?", ".", "<s>", "system", "user"]
 TOKENIZER = word_tokenizer(VOCABULARY)
@@ -123,10 +128,7 @@ def naive(model, ids):
     """One full forward of one question: P(first), P(second) from every spelling that is one token."""
     with torch.no_grad():
         p = model(input_ids=torch.tensor([ids])).logits[0, -1].float().softmax(-1)
-    return [
-        math.log(sum(float(p[TOKENIZER.convert_tokens_to_ids(s)]) for s in side))
-        for side in (("1", "one"), ("2", "two"))
-    ]
+    return [math.log(sum(float(p[TOKENIZER.convert_tokens_to_ids(s)]) for s in side)) for side in (("1", "one"), ("2", "two"))]
 
 
 def text_ids(question):
@@ -171,9 +173,7 @@ def test_the_shared_prefix_changes_nothing(make):
         pairs.append((head + one + other, head + other + one))
     found = NextToken(model, [0])._shared(pairs)
     with torch.no_grad():
-        expected = [
-            model(input_ids=torch.tensor([row])).logits[0, -1].log_softmax(-1) for pair in pairs for row in pair
-        ]
+        expected = [model(input_ids=torch.tensor([row])).logits[0, -1].log_softmax(-1) for pair in pairs for row in pair]
     torch.testing.assert_close(found, torch.stack(expected), atol=1e-5, rtol=0)
 
 
@@ -191,9 +191,7 @@ def test_through_the_chat_template():
     for question in questions(2):
         text = f"<s> system : be brief <s> user : {question.prompt} ? {question.first} or {question.second} answer :"
         [answer] = judge_of(model, tokenizer).answer([question])
-        assert [answer.first_logp, answer.second_logp] == pytest.approx(
-            naive(model, TOKENIZER(text)["input_ids"]), abs=1e-5
-        )
+        assert [answer.first_logp, answer.second_logp] == pytest.approx(naive(model, TOKENIZER(text)["input_ids"]), abs=1e-5)
 
 
 def test_dropout_is_off():
@@ -243,9 +241,13 @@ class Watched(torch.nn.Module):
 
     def forward(self, input_ids, attention_mask, position_ids, logits_to_keep, use_cache, past_key_values=None):
         out = self.inner(
-            input_ids=input_ids, attention_mask=attention_mask, position_ids=position_ids, logits_to_keep=logits_to_keep,
-            use_cache=use_cache, past_key_values=past_key_values,
-        )  # fmt: skip
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            logits_to_keep=logits_to_keep,
+            use_cache=use_cache,
+            past_key_values=past_key_values,
+        )
         self.seen.append((tuple(input_ids.shape), out.logits.shape[1]))
         return out
 
@@ -278,13 +280,9 @@ def test_a_common_header_changes_nothing(make, length):
             pairs.append((header + head + one + other, header + head + other + one))
         found = forwards._shared(pairs)
         with torch.no_grad():
-            expected = [
-                model(input_ids=torch.tensor([row])).logits[0, -1].log_softmax(-1) for pair in pairs for row in pair
-            ]
+            expected = [model(input_ids=torch.tensor([row])).logits[0, -1].log_softmax(-1) for pair in pairs for row in pair]
         torch.testing.assert_close(found, torch.stack(expected), atol=1e-5, rtol=0)
-        windows = [
-            layer.sliding_window - 1 for layer in forwards._header._cache.layers if hasattr(layer, "sliding_window")
-        ]
+        windows = [layer.sliding_window - 1 for layer in forwards._header._cache.layers if hasattr(layer, "sliding_window")]
         assert forwards._header.ids == header[: min([length, *windows])]
 
 
@@ -344,9 +342,7 @@ class Fixed(torch.nn.Module):
         p = {**p, "or": 1 - sum(p.values())}
         self.logits = torch.full((len(TOKENIZER),), -math.inf)
         for token, value in p.items():
-            self.logits[TOKENIZER.convert_tokens_to_ids(token.lstrip("_"))] = (
-                math.log(value) + 3 if value else -math.inf
-            )
+            self.logits[TOKENIZER.convert_tokens_to_ids(token.lstrip("_"))] = math.log(value) + 3 if value else -math.inf
 
     def forward(self, input_ids, attention_mask, use_cache):
         return SimpleNamespace(logits=self.logits.expand(*input_ids.shape, -1))
@@ -425,9 +421,7 @@ def test_every_token_that_is_a_spelling_but_for_white_space_counts():
 @pytest.mark.parametrize("side", ["first", "second"])
 def test_an_answer_without_a_single_token_is_refused(side):
     prompt = replace(PROMPT, **{side: ("(1)", "response 1")})
-    with pytest.raises(
-        InputError, match=rf"answers\.{side} of prompt 'test' is a single token .*'\(1\)', 'response 1'"
-    ):
+    with pytest.raises(InputError, match=rf"answers\.{side} of prompt 'test' is a single token .*'\(1\)', 'response 1'"):
         judge_of(llama(), prompt=prompt)
 
 

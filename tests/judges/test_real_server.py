@@ -17,7 +17,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from softpref.cli.main import main
-from softpref.experiments.small_model import bpe_tokenizer, save
+from softpref.demo.small_model import bpe_tokenizer, save
 from softpref.judges.base import Comparison
 from softpref.judges.both_orders import orders
 from softpref.judges.prompt import load_prompt
@@ -38,8 +38,7 @@ PAIRS = [
     ("Say it twice.", "It. It.", "It."),
 ]
 TEMPLATE = (
-    "{% for m in messages %}[{{ m.role }}]\n{{ m.content }}\n{% endfor %}"
-    "{% if add_generation_prompt %}[assistant]\n{% endif %}"
+    "{% for m in messages %}[{{ m.role }}]\n{{ m.content }}\n{% endfor %}{% if add_generation_prompt %}[assistant]\n{% endif %}"
 )
 
 
@@ -56,10 +55,18 @@ def model(tokenizer):
     """Random, but for one thing: it answers. Wide weights, so that what it reads moves its answer."""
     torch.manual_seed(0)
     config = LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=2,
-        max_position_embeddings=1024, initializer_range=0.15, tie_word_embeddings=False, bos_token_id=None,
-        eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
-    )  # fmt: skip
+        vocab_size=len(tokenizer),
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=1024,
+        initializer_range=0.15,
+        tie_word_embeddings=False,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
     model = LlamaForCausalLM(config).eval()
     with torch.no_grad():
         for api in ("chat", "completions"):
@@ -77,10 +84,25 @@ def base_url(model, tokenizer, tmp_path_factory):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [
-        PYTHON, "-m", "vllm.entrypoints.openai.api_server", "--model", str(root / "tiny"), "--served-model-name", "tiny",
-        "--host", "127.0.0.1", "--port", str(port), "--dtype", "float32", "--enforce-eager", "--max-model-len", "1024",
-        "--max-logprobs", str(TOP),
-    ]  # fmt: skip
+        PYTHON,
+        "-m",
+        "vllm.entrypoints.openai.api_server",
+        "--model",
+        str(root / "tiny"),
+        "--served-model-name",
+        "tiny",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--dtype",
+        "float32",
+        "--enforce-eager",
+        "--max-model-len",
+        "1024",
+        "--max-logprobs",
+        str(TOP),
+    ]
     settings = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "VLLM_CPU_KVCACHE_SPACE": "1"}
     with (root / "log").open("w") as log:
         server = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **settings})
@@ -135,9 +157,7 @@ def own_p(model, tokenizer, question, api):
     logits = model(torch.tensor([ids_of(tokenizer, question, api)])).logits[0, -1]
     p = logits.double().softmax(-1)
     seen = set(p.topk(TOP).indices.tolist())
-    first, second = (
-        sum(float(p[i]) for i in spelt(tokenizer, side) if i in seen) for side in (PROMPT.first, PROMPT.second)
-    )
+    first, second = (sum(float(p[i]) for i in spelt(tokenizer, side) if i in seen) for side in (PROMPT.first, PROMPT.second))
     assert min(first, second) > 0.001
     assert first + second > 0.5
     return first / (first + second), first + second
@@ -150,9 +170,16 @@ def test_labels_are_the_models_own_probabilities(api, base_url, model, tokenizer
     rows = [dict(zip(("prompt", "response_1", "response_2"), pair, strict=True)) for pair in PAIRS]
     data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     arguments = {
-        "data": data, "output": output, "judge": "server", "base_url": base_url, "judge_model": "tiny", "api": api,
-        "judge_prompt": "general", "timeout": 120, "yes": "true",
-    }  # fmt: skip
+        "data": data,
+        "output": output,
+        "judge": "server",
+        "base_url": base_url,
+        "judge_model": "tiny",
+        "api": api,
+        "judge_prompt": "general",
+        "timeout": 120,
+        "yes": "true",
+    }
     assert main(["label", *(word for name, value in arguments.items() for word in (f"--{name}", str(value)))]) == 0
     labelled = [json.loads(line) for line in output.read_text(encoding="utf-8").splitlines()]
     assert [(row["prompt"], row["response_1"], row["response_2"]) for row in labelled] == PAIRS

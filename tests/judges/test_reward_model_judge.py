@@ -14,8 +14,8 @@ import transformers
 from tokenizers.processors import TemplateProcessing
 
 from softpref.core.soft_labels import from_scores
+from softpref.demo.small_model import save, small_llama, word_tokenizer
 from softpref.errors import InputError, OptionError
-from softpref.experiments.small_model import save, small_llama, word_tokenizer
 from softpref.judges.base import Comparison, Question
 from softpref.judges.both_orders import judge_comparisons, orders
 from softpref.judges.reward_model import RewardModelJudge, fit_scale, load_reward_model_judge
@@ -31,11 +31,20 @@ def classifier(seed=0, **changes):
     torch.manual_seed(seed)
     config = transformers.LlamaConfig(
         **{
-            "vocab_size": len(TOKENIZER), "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2,
-            "num_attention_heads": 2, "max_position_embeddings": 64, "pad_token_id": PAD, "bos_token_id": None,
-            "eos_token_id": END, "num_labels": 1, "initializer_range": 0.3, **changes,
+            "vocab_size": len(TOKENIZER),
+            "hidden_size": 16,
+            "intermediate_size": 32,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "max_position_embeddings": 64,
+            "pad_token_id": PAD,
+            "bos_token_id": None,
+            "eos_token_id": END,
+            "num_labels": 1,
+            "initializer_range": 0.3,
+            **changes,
         }
-    )  # fmt: skip
+    )
     return transformers.LlamaForSequenceClassification(config)
 
 
@@ -85,8 +94,7 @@ def test_scores_equal_one_forward_per_response(batch_size):
     assert len(answers) == len(asked)
     for question in asked:
         scores = [
-            naive(model, [*TOKENIZER(question.prompt + side)["input_ids"], END])
-            for side in (question.first, question.second)
+            naive(model, [*TOKENIZER(question.prompt + side)["input_ids"], END]) for side in (question.first, question.second)
         ]
         answer = answers[question.key]
         assert answer.p_first == pytest.approx(float(from_scores(*scores, scale=2.0)), abs=1e-6)
@@ -122,17 +130,20 @@ def test_two_segments_where_the_tokenizer_has_a_separator():
     torch.manual_seed(0)
     model = transformers.BertForSequenceClassification(
         transformers.BertConfig(
-            vocab_size=len(tokenizer), hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,
-            num_labels=1, initializer_range=0.3,
+            vocab_size=len(tokenizer),
+            hidden_size=16,
+            intermediate_size=32,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            num_labels=1,
+            initializer_range=0.3,
         )
-    ).eval()  # fmt: skip
+    ).eval()
     [answer] = judge_of(model, tokenizer).answer([Question("w1 w2", "w3 w4", "w5")])
     with torch.no_grad():
         expected = [
             float(
-                model(
-                    torch.tensor([TOKENIZER.convert_tokens_to_ids(text.split())]), token_type_ids=torch.tensor([types])
-                ).logits
+                model(torch.tensor([TOKENIZER.convert_tokens_to_ids(text.split())]), token_type_ids=torch.tensor([types])).logits
             )
             for text, types in (
                 ("w1 w2 [SEP] w3 w4 [SEP]", [0, 0, 0, 1, 1, 1]),
@@ -167,9 +178,7 @@ def test_each_response_is_scored_once():
     w1, end, *responses = TOKENIZER.convert_tokens_to_ids(["w1", "<end>", "w2", "w3", "w4"])
     assert sorted(model.rows) == [[w1, response, end] for response in sorted(responses)]
     model.rows.clear()
-    list(
-        judge_of(model).answer([*orders(Comparison("", "w1 ", "w2", "w3")), *orders(Comparison("", "w5 ", "w2", "w3"))])
-    )
+    list(judge_of(model).answer([*orders(Comparison("", "w1 ", "w2", "w3")), *orders(Comparison("", "w5 ", "w2", "w3"))]))
     assert len(model.rows) == 4
 
 
@@ -217,9 +226,7 @@ def test_a_model_with_more_outputs_is_refused():
         judge_of(classifier(num_labels=3))
 
 
-@pytest.mark.parametrize(
-    ("settings", "message"), [({"scale": 0.0}, "scale is 0.0"), ({"batch_size": 0}, "batch_size is 0")]
-)
+@pytest.mark.parametrize(("settings", "message"), [({"scale": 0.0}, "scale is 0.0"), ({"batch_size": 0}, "batch_size is 0")])
 def test_options_that_make_no_sense(settings, message):
     with pytest.raises(OptionError, match=message):
         judge_of(Table({}), **settings)

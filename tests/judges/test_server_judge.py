@@ -12,8 +12,8 @@ import sys
 import time
 
 import pytest
-from hostile_server import HostileServer, true_log_odds
 
+from hostile_server import HostileServer, true_log_odds
 from softpref.data.pairs import PreferencePair
 from softpref.errors import InputError, InterruptedRunError, OptionError
 from softpref.judges.base import Comparison
@@ -232,9 +232,25 @@ def test_ctrl_c_finishes_cleanly_and_says_how_to_go_on(tmp_path):
     (tmp_path / "in.jsonl").write_text("\n".join(map(json.dumps, rows)))
     with HostileServer(latency=0.05) as server:
         command = [
-            sys.executable, "-m", "softpref.cli.main", "label", "--judge", "server", "--base_url", server.url,
-            "--judge_model", "m", "--judge_prompt", "general", "--data", "in.jsonl", "--output", "out.jsonl", "--yes", "true",
-        ]  # fmt: skip
+            sys.executable,
+            "-m",
+            "softpref.cli.main",
+            "label",
+            "--judge",
+            "server",
+            "--base_url",
+            server.url,
+            "--judge_model",
+            "m",
+            "--judge_prompt",
+            "general",
+            "--data",
+            "in.jsonl",
+            "--output",
+            "out.jsonl",
+            "--yes",
+            "true",
+        ]
         run = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         while server.calls < 40:
             time.sleep(0.02)

@@ -71,9 +71,7 @@ def test_failures_have_their_rate():
     """400 expected of 4000, s.d. 19."""
     failed = [a for a in replace(JUDGE, failure_rate=0.1).answer(MANY) if a.failure]
     assert abs(len(failed) - 400) < 4 * 19
-    assert {(a.failure, a.first_logp, a.second_logp, a.mass) for a in failed} == {
-        ("simulated outage", None, None, None)
-    }
+    assert {(a.failure, a.first_logp, a.second_logp, a.mass) for a in failed} == {("simulated outage", None, None, None)}
 
 
 def test_the_same_question_gets_the_same_answer_in_any_company():
@@ -89,9 +87,16 @@ def test_another_seed_is_another_judge():
 
 @pytest.mark.parametrize(
     "change",
-    [{"name": "v2"}, {"scale": 3.0}, {"temperature": 0.7}, {"position_bias": 0.1}, {"noise": 0.2}, {"failure_rate": 0.1},
-     {"seed": 1}],
-)  # fmt: skip
+    [
+        {"name": "v2"},
+        {"scale": 3.0},
+        {"temperature": 0.7},
+        {"position_bias": 0.1},
+        {"noise": 0.2},
+        {"failure_rate": 0.1},
+        {"seed": 1},
+    ],
+)
 def test_every_setting_is_part_of_the_identity(change):
     assert replace(JUDGE, **change).identity != JUDGE.identity
 

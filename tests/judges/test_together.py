@@ -4,8 +4,8 @@ import json
 import math
 
 import pytest
-from judge_doubles import TableJudge
 
+from judge_doubles import TableJudge
 from softpref.data.formats import read_pairs
 from softpref.data.pairs import PreferencePair
 from softpref.errors import InputError, OptionError

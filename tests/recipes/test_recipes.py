@@ -15,14 +15,18 @@ from softpref.cli.main import main
 from softpref.cli.options import parse_options
 from softpref.data.formats import pair_row, read_pairs, write_rows
 from softpref.data.read_options import ReadOptions
-from softpref.experiments.small_model import bpe_tokenizer, save, small_llama
+from softpref.demo.small_model import bpe_tokenizer, save, small_llama
 from softpref.judges.prompt import load_prompt
 from softpref.training.recipe import TrainRecipe
 
 FOLDER = Path(softpref.__file__).parent / "recipes"
 RECIPES = {f"{path.parent.name}/{path.stem}": path for path in sorted(FOLDER.glob("*/*.yaml"))}
-MODELS = {"paper": "google/gemma-2b", "gemma-2b": "google/gemma-2b", "gemma-7b": "google/gemma-7b",
-          "qwen3-0.6b": "Qwen/Qwen3-0.6B-Base"}  # fmt: skip
+MODELS = {
+    "paper": "google/gemma-2b",
+    "gemma-2b": "google/gemma-2b",
+    "gemma-7b": "google/gemma-7b",
+    "qwen3-0.6b": "Qwen/Qwen3-0.6B-Base",
+}
 SETS = ("tldr", "helpful", "harmless", "plasma")
 
 # Furuta et al. 2024, the table of betas, by data set: dpo, cdpo, ropo; gdpo, gropo; ipo, cipo; gipo
@@ -94,11 +98,7 @@ def test_models_differ_in_model_step_and_memory_only(key):
         found = values(name)
         model = {} if key == "sft" else {"model": found["model"]}
         train = {k: v for k, v in found["train"].items() if k not in own}
-        return (
-            {k: v for k, v in found.items() if k not in ("model", "max_tokens_per_batch", "train")}
-            | model
-            | {"train": train}
-        )
+        return {k: v for k, v in found.items() if k not in ("model", "max_tokens_per_batch", "train")} | model | {"train": train}
 
     first, *others = (common(name) for name in of_the_paper(key))
     assert len(others) == 3
@@ -143,9 +143,10 @@ ROWS = {
     "harmless": [published.hh(before=f"\n\nHuman: Insult me {i}.", chosen="Please, no.", rejected="Fool.") for i in range(6)],
     "plasma": [
         published.coplan(source, f"Step 1: {source} boils water", goal=f"make tea {i}")
-        for i in range(6) for source in ("human", "curie")
+        for i in range(6)
+        for source in ("human", "curie")
     ],
-}  # fmt: skip
+}
 FORMATS = {"tldr": "tldr", "helpful": "hh", "harmless": "hh", "plasma": "coplan"}
 
 

@@ -22,10 +22,17 @@ GOLD = GoldOptions("meta.gold")
 def outcome_of(tmp_path, counts, n=160, resamples=50):
     """Rows at p = 0.9 or 0.1 (log-odds ± 2.197) whose gold label is 1 in ``counts`` of n and of n."""
     rows = [
-        {"prompt": f"q{p}{i}", "response_1": "a", "response_2": "b", "soft_label": p,
-         "label_source": {"method": "judge", "judge": JUDGE, "orders": "both"}, "meta": {"gold": int(i < count)}}
-        for p, count in zip((0.1, 0.9), counts, strict=True) for i in range(n)
-    ]  # fmt: skip
+        {
+            "prompt": f"q{p}{i}",
+            "response_1": "a",
+            "response_2": "b",
+            "soft_label": p,
+            "label_source": {"method": "judge", "judge": JUDGE, "orders": "both"},
+            "meta": {"gold": int(i < count)},
+        }
+        for p, count in zip((0.1, 0.9), counts, strict=True)
+        for i in range(n)
+    ]
     path = tmp_path / "labels.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return calibrate(gold_rows(read_pairs(path), GOLD), GOLD, FitOptions("temperature", resamples=resamples))

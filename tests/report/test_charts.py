@@ -39,12 +39,8 @@ def test_names_are_apart_in_order_and_inside(values, gap):
 
 def test_colours_are_variables_inline_and_numbers_in_a_file():
     colours = colours_of(["a", "b"])
-    inline = charts.lines(
-        {"a": [(0, 1.0), (1, 2.0)], "b": [(0, 2.0), (1, None)]}, colours, ("x", "y"), "Two lines", "two-"
-    )
-    assert set(re.findall(r"stroke: (var\(--series-\d, #\w+\))", inline)) == {
-        f"var(--series-{i}, {SERIES[i]})" for i in (0, 1)
-    }
+    inline = charts.lines({"a": [(0, 1.0), (1, 2.0)], "b": [(0, 2.0), (1, None)]}, colours, ("x", "y"), "Two lines", "two-")
+    assert set(re.findall(r"stroke: (var\(--series-\d, #\w+\))", inline)) == {f"var(--series-{i}, {SERIES[i]})" for i in (0, 1)}
     alone = charts.standalone(inline)
     assert "var(" not in alone
     assert "currentColor" not in alone
@@ -58,9 +54,7 @@ def test_a_line_alone_needs_no_name():
 
 def test_many_names_stand_below():
     names = [f"run {i}" for i in range(14)]
-    drawn = charts.lines(
-        {name: [(0, 1.0), (1, i)] for i, name in enumerate(names)}, colours_of(names), ("x", "y"), "Many"
-    )
+    drawn = charts.lines({name: [(0, 1.0), (1, i)] for i, name in enumerate(names)}, colours_of(names), ("x", "y"), "Many")
     assert all(drawn.count(f">{name}<") == 1 for name in names)
 
 

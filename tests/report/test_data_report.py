@@ -15,15 +15,29 @@ from softpref.report.data_sections.agreement import two_agree, vote_facts
 from softpref.report.document import Examples, Facts, Figure, Matrix, Table
 
 ROWS = [
-    {"prompt": "make tea", "response_1": "boil the water", "response_2": "wait", "soft_label": 0.9,
-     "meta": {"judges": {"ann": 1.0, "bob": [3, 1]}, "gold": 1}},
-    {"prompt": "make tea", "response_1": "no", "response_2": "boil the water", "soft_label": 0.25,
-     "meta": {"judges": {"ann": 0.0, "bob": [3, 1]}, "gold": 2}},
-    {"prompt": "wait", "response_1": "yes", "response_2": "no", "soft_label": 0.5,
-     "meta": {"judges": {"ann": 0.5}, "gold": 1}},
-    {"prompt": "sleep", "response_1": "now", "response_2": "not now", "soft_label": 0.55,
-     "meta": {"judges": {"ann": 0.8, "bob": [1, 0]}, "gold": 2}},
-]  # fmt: skip
+    {
+        "prompt": "make tea",
+        "response_1": "boil the water",
+        "response_2": "wait",
+        "soft_label": 0.9,
+        "meta": {"judges": {"ann": 1.0, "bob": [3, 1]}, "gold": 1},
+    },
+    {
+        "prompt": "make tea",
+        "response_1": "no",
+        "response_2": "boil the water",
+        "soft_label": 0.25,
+        "meta": {"judges": {"ann": 0.0, "bob": [3, 1]}, "gold": 2},
+    },
+    {"prompt": "wait", "response_1": "yes", "response_2": "no", "soft_label": 0.5, "meta": {"judges": {"ann": 0.5}, "gold": 1}},
+    {
+        "prompt": "sleep",
+        "response_1": "now",
+        "response_2": "not now",
+        "soft_label": 0.55,
+        "meta": {"judges": {"ann": 0.8, "bob": [1, 0]}, "gold": 2},
+    },
+]
 
 
 def document(path, rows=ROWS, columns=None, reading=None):
@@ -45,9 +59,7 @@ def plain(tmp_path):
 def test_the_verdict(plain):
     """0.5 and 0.55 lie below 0.6: half. Of the three decided pairs the longer side wins twice, and loses once."""
     assert plain.verdict.startswith("50% [")
-    assert (
-        "of the labels are unsure (p < 0.6); of two unequal lengths the longer is preferred in 67% [" in plain.verdict
-    )
+    assert "of the labels are unsure (p < 0.6); of two unequal lengths the longer is preferred in 67% [" in plain.verdict
     assert plain.detail.startswith("4 pairs of 3 prompts in ")
 
 
@@ -71,10 +83,16 @@ def test_who_disagrees_with_whom(tmp_path):
     found = document(tmp_path / "pairs.jsonl", columns=columns)
     [matrix] = blocks(found, "agreement", Matrix)
     shares = {pair: cell["value"] for pair, cell in matrix.cells.items()}
-    assert shares == pytest.approx({
-        ("ann", "bob"): 2 / 3, ("bob", "ann"): 2 / 3, ("ann", "the label"): 1, ("the label", "ann"): 1,
-        ("bob", "the label"): 2 / 3, ("the label", "bob"): 2 / 3,
-    })  # fmt: skip
+    assert shares == pytest.approx(
+        {
+            ("ann", "bob"): 2 / 3,
+            ("bob", "ann"): 2 / 3,
+            ("ann", "the label"): 1,
+            ("the label", "ann"): 1,
+            ("bob", "the label"): 2 / 3,
+            ("the label", "bob"): 2 / 3,
+        }
+    )
     assert list(matrix.names) == ["ann", "bob", "the label"]
     [listed] = blocks(found, "agreement", Table)
     assert [row["pairs"] for row in listed.rows] == [3, 3, 4]
@@ -122,8 +140,7 @@ def test_two_voters_agree_as_often_as_counting_says(counts):
 
 def test_votes_of_the_labels_are_told(tmp_path):
     rows = [
-        {**{k: row[k] for k in ("prompt", "response_1", "response_2")}, "votes_1": 2, "votes_2": i}
-        for i, row in enumerate(ROWS)
+        {**{k: row[k] for k in ("prompt", "response_1", "response_2")}, "votes_1": 2, "votes_2": i} for i, row in enumerate(ROWS)
     ]
     found = document(tmp_path / "pairs.jsonl", rows, reading=ReadOptions(vote_prior=1.0))
     [facts] = blocks(found, "agreement", Facts)

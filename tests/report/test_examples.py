@@ -3,8 +3,8 @@
 import json
 
 import pytest
-from run_folders import comparison, duel, evaluation, write_head_to_head, write_lines, write_run
 
+from run_folders import comparison, duel, evaluation, write_head_to_head, write_lines, write_run
 from softpref.errors import InputError
 from softpref.report.collect import read_folders, read_run
 from softpref.report.document import Example, Shown
@@ -62,9 +62,7 @@ def test_a_head_to_head_alone_shows_what_every_model_wrote(tmp_path):
     pairs = [duel("dpo", "gdpo", 0.5, 0.5), duel("dpo", "sft", 0.5, 0.5), duel("gdpo", "sft", 0.5, 0.5)]
     folder = write_head_to_head(tmp_path / "duels", pairs, names)
     for name, p in (("0_1", 0.25), ("0_2", 0.75), ("1_2", None)):
-        write_lines(
-            folder / "comparisons" / f"{name}.jsonl", [comparison(p, "tea", f"first of {name}", f"second of {name}")]
-        )
+        write_lines(folder / "comparisons" / f"{name}.jsonl", [comparison(p, "tea", f"first of {name}", f"second of {name}")])
     [block] = section(folder).blocks
     [example] = block.items
     assert example.labels == [0.25, 0.75]

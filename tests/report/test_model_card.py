@@ -3,8 +3,8 @@
 import json
 
 import pytest
-from run_folders import RUN, evaluation, training, write_run
 
+from run_folders import RUN, evaluation, training, write_run
 from softpref.report.card import CardOptions, model_card
 
 
@@ -22,10 +22,14 @@ def folder(tmp_path):
 def test_the_hub_reads_the_front_matter(folder):
     found = card(folder, base_model="owner/base", dataset="owner/pairs", license="apache-2.0").data.to_dict()
     assert found == {
-        "base_model": "owner/base", "datasets": ["owner/pairs"], "library_name": "transformers", "license": "apache-2.0",
-        "model_name": "gdpo", "pipeline_tag": "text-generation",
+        "base_model": "owner/base",
+        "datasets": ["owner/pairs"],
+        "library_name": "transformers",
+        "license": "apache-2.0",
+        "model_name": "gdpo",
+        "pipeline_tag": "text-generation",
         "tags": ["softpref", "dpo", "gdpo", "soft-labels", "preference"],
-    }  # fmt: skip
+    }
 
 
 def test_a_folder_and_a_file_are_no_ids_of_the_hub(folder, tmp_path):
@@ -45,10 +49,7 @@ def test_an_adapter_says_its_library(folder):
 
 def test_it_says_what_was_done_and_what_came_of_it(folder):
     text = card(folder).text
-    assert (
-        "Trained from `models/sft` on preferences with soft labels, by softpref: loss GDPO (dpo, geometric treatment:"
-        in text
-    )
+    assert "Trained from `models/sft` on preferences with soft labels, by softpref: loss GDPO (dpo, geometric treatment:" in text
     assert "beta = 0.3, on `data/pairs.jsonl`." in text
     assert "**gdpo beats sft: the judge prefers it in 62.0% \\[52.0, 72.0\\] of comparisons.**" in text
     assert "- command: `softpref train --config recipe.yaml`" in text

@@ -56,12 +56,8 @@ def test_judges_that_the_label_was_made_of_are_found_unasked():
 
 @pytest.mark.parametrize("value", [2, -0.1, "yes", [1], [0, 0], [1, -1], [1, 2, 3, 4], True, [True, 1]])
 def test_what_is_no_opinion_is_named_by_row(value):
-    with pytest.raises(
-        DataError, match=r"f: 1 fault\n  row 7, meta.judges: .* is no opinion; give P\(first side preferred\)"
-    ):
-        read_opinions(
-            [pair(1, meta={"judges": {"a": 1}}), pair(7, meta={"judges": {"a": value}})], ["meta.judges"], "f"
-        )
+    with pytest.raises(DataError, match=r"f: 1 fault\n  row 7, meta.judges: .* is no opinion; give P\(first side preferred\)"):
+        read_opinions([pair(1, meta={"judges": {"a": 1}}), pair(7, meta={"judges": {"a": value}})], ["meta.judges"], "f")
 
 
 def test_a_column_that_is_not_there():

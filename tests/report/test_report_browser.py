@@ -9,8 +9,8 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
-from run_folders import RUN, comparison, evaluation, training, write_full, write_run
 
+from run_folders import RUN, comparison, evaluation, training, write_full, write_run
 from softpref.data.formats import read_pairs
 from softpref.data.inspection import inspect_pairs
 from softpref.report.data_report import Columns, data_report
@@ -72,12 +72,15 @@ def labelled(place):
     rows = [
         {
             "prompt": script if i == 0 else f"make tea {i % 5}",
-            "response_1": LONG if i == 1 else "boil the water " * (1 + i % 3), "response_2": f"wait {i}",
-            "soft_label": (i % 10) / 10, "label_source": {"method": "judge", "first_shown": 0.7, "second_shown": (i % 7) / 7},
-            "judges": {name: [i % 3, 1 + i % (2 + k)] for k, name in enumerate(names)}, "gold": float(i % 2),
+            "response_1": LONG if i == 1 else "boil the water " * (1 + i % 3),
+            "response_2": f"wait {i}",
+            "soft_label": (i % 10) / 10,
+            "label_source": {"method": "judge", "first_shown": 0.7, "second_shown": (i % 7) / 7},
+            "judges": {name: [i % 3, 1 + i % (2 + k)] for k, name in enumerate(names)},
+            "gold": float(i % 2),
         }
         for i in range(40)
-    ]  # fmt: skip
+    ]
     (place / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     pairs = read_pairs(place / "pairs.jsonl")
     from softpref.evaluation.calibration import GoldOptions
@@ -275,9 +278,7 @@ def test_the_numbers_behind_a_figure_are_those_of_the_files(opened, report, plac
         assert [float(row[f"percentage_{part}"]) for part in parts] == [rate[part] for part in parts]
     drift = json.loads((place / "runs" / "gdpo" / "over_optimisation.json").read_text())["over_training"]
     rows = [row for row in rows_of(one, "Gap between the two along training as CSV") if row["run"] == "gdpo"]
-    assert [(float(row["step"]), float(row["reward_gap"])) for row in rows] == [
-        (p["step"], p["reward_gap"]) for p in drift
-    ]
+    assert [(float(row["step"]), float(row["reward_gap"])) for row in rows] == [(p["step"], p["reward_gap"]) for p in drift]
     histogram = rows_of(one, "Soft labels of pairs.jsonl as CSV")
     assert [int(row["pairs"]) for row in histogram] == RUN["data"]["labels"]["histogram"][10:]
 

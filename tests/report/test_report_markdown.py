@@ -1,8 +1,8 @@
 """Markdown says what the page says, and text from elsewhere stays text in it."""
 
 import pytest
-from run_folders import comparison, evaluation, training, write_full, write_run
 
+from run_folders import comparison, evaluation, training, write_full, write_run
 from softpref.report.collect import read_folders
 from softpref.report.markdown import code, escaped, markdown
 from softpref.report.page import write_report
@@ -49,9 +49,7 @@ def test_every_section_of_the_page_but_the_examples(said, tmp_path):
 def test_tables_keep_their_intervals(said):
     assert "| gdpo | 70.0% \\[60.0 to 80.0\\] |" in said
     assert "|  | gdpo | dpo | cdpo |\n| --- | --- | --- | --- |\n| gdpo | – | 60.0% \\[55.0 to 65.0\\] |" in said
-    widths = {
-        block: {row.count(" | ") for row in block.splitlines()} for block in said.split("\n\n") if block.startswith("|")
-    }
+    widths = {block: {row.count(" | ") for row in block.splitlines()} for block in said.split("\n\n") if block.startswith("|")}
     assert widths
     assert all(len(found) == 1 for found in widths.values())
 
@@ -62,9 +60,7 @@ def test_a_figure_becomes_words(said):
 
 def test_hostile_names_break_no_table(tmp_path):
     name = "a | b <img src=x onerror=alert(1)> `c`"
-    folder = write_run(
-        tmp_path / name, metrics=training(), evaluations={"greedy": evaluation()}, comparisons=[comparison()]
-    )
+    folder = write_run(tmp_path / name, metrics=training(), evaluations={"greedy": evaluation()}, comparisons=[comparison()])
     text = markdown(run_report(read_folders([folder]), name))
     assert "<img" not in text.replace("`", "")
     rows = [line for line in text.splitlines() if line.startswith("| a \\| b")]

@@ -7,16 +7,14 @@ import re
 from html.parser import HTMLParser
 
 import pytest
-from run_folders import RUN, comparison, estimate, evaluation, training, write_full, write_run
 
+from run_folders import RUN, comparison, estimate, evaluation, training, write_full, write_run
 from softpref.errors import InputError, OptionError
 from softpref.report.collect import names_of, read_run
 from softpref.report.page import write_report
 from softpref.report.text import MAX_SHOWN_TEXT
 
-HOSTILE = (
-    '</pre></script><script>alert(1)</script><img src="http://evil.example/x.png" onerror="alert(2)">{{ 7 * 7 }}&amp;'
-)
+HOSTILE = '</pre></script><script>alert(1)</script><img src="http://evil.example/x.png" onerror="alert(2)">{{ 7 * 7 }}&amp;'
 
 VOID = {"meta", "br", "img", "link", "input", "hr", "area", "base", "col", "embed", "source", "track", "wbr"}
 
@@ -83,10 +81,7 @@ def facts(page):
 def folders(tmp_path_factory):
     """Two runs with everything that a run can leave: read only."""
     root = tmp_path_factory.mktemp("runs")
-    points = [
-        {"step": i, "kl": float(i), "reward": 0.5 + 0.1 * i, "low": 0.4, "high": 0.9, "rewards": [0.5]}
-        for i in range(3)
-    ]
+    points = [{"step": i, "kl": float(i), "reward": 0.5 + 0.1 * i, "low": 0.4, "high": 0.9, "rewards": [0.5]} for i in range(3)]
     extra = {"reward": {"name": "gold", **estimate(0.8)}, "kl": estimate(2.5)}
     return [
         write_run(
@@ -117,9 +112,14 @@ def page(file):
 def test_the_figures_of_every_run_stand_in_the_tables(page):
     run = page.row("label treatment", "gdpo")
     assert run == {
-        "run": "gdpo", "loss": "dpo", "label treatment": "geometric", "arguments": "beta = 0.3", "rows learned from": "8",
-        "updates": "20", "seed": "1",
-    }  # fmt: skip
+        "run": "gdpo",
+        "loss": "dpo",
+        "label treatment": "geometric",
+        "arguments": "beta = 0.3",
+        "rows learned from": "8",
+        "updates": "20",
+        "seed": "1",
+    }
     greedy = page.row("binary (ties win)", "cdpo")
     assert (greedy["ties"], greedy["coverage"], greedy["failed"]) == ("12.5%", "87.5%", "1")
     assert greedy["percentage"] == "57.0%47.0 to 67.0"
@@ -144,12 +144,19 @@ def test_every_figure_is_there_with_a_name_for_screen_readers(page):
     """Labels once for both runs (one fingerprint), 4 curves, win rates of 2 evaluations, rewards of one, the frontier."""
     assert all(a["role"] == "img" for tag, a in page.elements if tag == "svg")
     labels = [attributes["aria-label"] for tag, attributes in page.elements if tag == "svg"]
-    assert sorted(labels) == sorted([
-        "Soft labels of pairs.jsonl", "Training loss", "Gap between the two along training",
-        "Log-ratio of the chosen side along training", "Log-ratio of the rejected side along training",
-        "Win rates, greedy, against sft", "Win rates, sampled, against sft", "Reward, greedy",
-        "gold against KL along training",
-    ])  # fmt: skip
+    assert sorted(labels) == sorted(
+        [
+            "Soft labels of pairs.jsonl",
+            "Training loss",
+            "Gap between the two along training",
+            "Log-ratio of the chosen side along training",
+            "Log-ratio of the rejected side along training",
+            "Win rates, greedy, against sft",
+            "Win rates, sampled, against sft",
+            "Reward, greedy",
+            "gold against KL along training",
+        ]
+    )
 
 
 def test_failed_comparisons_are_no_examples(page):
@@ -189,8 +196,11 @@ def test_several_judges_are_shown_apart(tmp_path):
     run = {**RUN, "data": {**RUN["data"], "labelling": labelling}}
     page = page_of(write_run(tmp_path / "run", run), tmp_path=tmp_path)
     assert page.row("orders disagree", "ann") == {
-        "judge": "ann", "coverage": "90.0%", "position bias": "–", "orders disagree": "50.0%",
-    }  # fmt: skip
+        "judge": "ann",
+        "coverage": "90.0%",
+        "position bias": "–",
+        "orders disagree": "50.0%",
+    }
     [between] = [rows for rows in page.tables if "Cohen's κ" in rows[0]]
     assert between[1:] == [["ann", "eve", "50.0%", "–", "8"], ["ann", "bob", "75.0%", "+0.500", "9"]]
     assert "Krippendorff's α of all: 0.250." in "".join(page.text)
@@ -284,9 +294,7 @@ def test_a_run_without_a_reference_has_its_curve_too(tmp_path):
     """SFT needs none; its loss is no less worth seeing."""
     data = {**RUN["data"], "labels": None, "reading": {"rows": 9}}
     run = {**RUN, "reference": None, "data": data, "method": {**RUN["method"], "base": "sft", "arguments": {}}}
-    page = page_of(
-        write_run(tmp_path / "sft", run, [{"step": 1, "loss": 3.0}, {"step": 2, "loss": 2.0}]), tmp_path=tmp_path
-    )
+    page = page_of(write_run(tmp_path / "sft", run, [{"step": 1, "loss": 3.0}, {"step": 2, "loss": 2.0}]), tmp_path=tmp_path)
     assert "Training loss" in [attributes["aria-label"] for tag, attributes in page.elements if tag == "svg"]
 
 
@@ -384,9 +392,7 @@ def assert_harmless(page):
 
 def test_a_page_refers_to_nothing_outside(page):
     assert_harmless(page)
-    [policy] = [
-        a["content"] for tag, a in page.elements if tag == "meta" and a.get("http-equiv") == "Content-Security-Policy"
-    ]
+    [policy] = [a["content"] for tag, a in page.elements if tag == "meta" and a.get("http-equiv") == "Content-Security-Policy"]
     assert "default-src 'none'" in policy
     digest = base64.b64encode(hashlib.sha256(page.scripts[0].encode()).digest()).decode()
     assert re.findall(r"script-src ([^;]*)", policy) == [f"'sha256-{digest}'"]
@@ -403,9 +409,7 @@ def test_hostile_text_is_shown_and_does_not_act(tmp_path):
     figures = evaluation(model=HOSTILE, against=HOSTILE, judge=HOSTILE, reward={"name": HOSTILE, **estimate(0.5)})
     name = "<img src=x onerror=alert(3)> \"'&"
     frontier = {"reward": HOSTILE, "points": [{"step": 0, "kl": 0.0, "reward": 0.1, "low": 0.0, "high": 0.2}]}
-    folder = write_run(
-        tmp_path / name, run, training(), {name: figures}, [comparison(0.9, HOSTILE, HOSTILE, HOSTILE)], frontier
-    )
+    folder = write_run(tmp_path / name, run, training(), {name: figures}, [comparison(0.9, HOSTILE, HOSTILE, HOSTILE)], frontier)
     page = page_of(folder, tmp_path=tmp_path, title=HOSTILE)
     assert_harmless(page)
     text = "".join(page.text)
@@ -415,9 +419,7 @@ def test_hostile_text_is_shown_and_does_not_act(tmp_path):
 
 def test_marks_that_turn_or_hide_text_are_made_visible(tmp_path):
     text = "a\u202eb\u200bc\x00d\x1b[31m\u2066e\ufeff"
-    folder = write_run(
-        tmp_path / "run", evaluations={"greedy": evaluation()}, comparisons=[comparison(0.9, text, text, text)]
-    )
+    folder = write_run(tmp_path / "run", evaluations={"greedy": evaluation()}, comparisons=[comparison(0.9, text, text, text)])
     html = write_report([folder], tmp_path / "report.html").read_text(encoding="utf-8")
     assert not re.search("[\u202a-\u202e\u2066-\u2069\u200b\ufeff\x00\x1b]", html)
     assert r"a\u202eb\u200bc\u0000d\u001b[31m\u2066e\ufeff" in html
@@ -457,9 +459,7 @@ def test_line_separators_in_a_response_do_not_break_the_reading(tmp_path):
 def test_endless_text_is_cut(tmp_path):
     """And no line is wider than the page: it may break anywhere."""
     long = "x" * (MAX_SHOWN_TEXT + 3000)
-    folder = write_run(
-        tmp_path / "run", evaluations={"greedy": evaluation()}, comparisons=[comparison(0.9, long, long, long)]
-    )
+    folder = write_run(tmp_path / "run", evaluations={"greedy": evaluation()}, comparisons=[comparison(0.9, long, long, long)])
     page = page_of(folder, tmp_path=tmp_path)
     assert max(len(run) for run in re.findall("x+", "".join(page.text))) == MAX_SHOWN_TEXT
     assert re.search(r"pre \{[^}]*overflow-wrap: anywhere", "".join(page.styles))
@@ -551,9 +551,7 @@ def test_the_implicit_reward_is_scored_and_its_empty_bins_left_out(full):
 
 def test_the_drift_measured_apart_takes_the_place_of_the_log(full):
     """The log says 0.1 per line; over_optimisation.json says −0.5 per ten updates."""
-    [chosen] = [
-        rows for rows in full.tables if rows[0] == ["run", "update", "log-ratio, nats"] and rows[2][2] == "−0.500"
-    ]
+    [chosen] = [rows for rows in full.tables if rows[0] == ["run", "update", "log-ratio, nats"] and rows[2][2] == "−0.500"]
     assert chosen[1:5] == [
         ["dpo", "0", "+0.000"],
         ["dpo", "10", "−0.500"],
@@ -590,11 +588,8 @@ def test_a_dozen_runs_stay_under_three_megabytes(tmp_path):
     text = "word <b> & more " * 100
     rows = [comparison(i / 400, f"prompt {i}", text, text) for i in range(400)]
     lines = [
-        {"step": i, "loss": 0.5, "margin": 1.0 * i, "chosen_logratio": -0.1 * i, "rejected_logratio": -0.5}
-        for i in range(3000)
+        {"step": i, "loss": 0.5, "margin": 1.0 * i, "chosen_logratio": -0.1 * i, "rejected_logratio": -0.5} for i in range(3000)
     ]
     evaluations = {"greedy": evaluation(), "sampled": evaluation()}
-    folders = [
-        write_run(tmp_path / f"run_{i}", metrics=lines, evaluations=evaluations, comparisons=rows) for i in range(12)
-    ]
+    folders = [write_run(tmp_path / f"run_{i}", metrics=lines, evaluations=evaluations, comparisons=rows) for i in range(12)]
     assert write_report(folders, tmp_path / "report.html").stat().st_size < 3_000_000

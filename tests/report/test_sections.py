@@ -4,8 +4,8 @@ import csv
 import io
 
 import pytest
-from run_folders import RUN, classification, duel, over_optimisation, write_head_to_head, write_run
 
+from run_folders import RUN, classification, duel, over_optimisation, write_head_to_head, write_run
 from softpref.report.collect import Found, read_folders, read_head_to_head
 from softpref.report.palette import colours_of
 from softpref.report.run_report import run_report

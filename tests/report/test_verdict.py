@@ -1,6 +1,7 @@
 """What the page says first, and what must be read with it."""
 
 import pytest
+
 from run_folders import (
     RUN,
     classification,
@@ -12,7 +13,6 @@ from run_folders import (
     write_head_to_head,
     write_run,
 )
-
 from softpref.report.collect import Found, read_folders, read_head_to_head
 from softpref.report.groups import group_evaluations, short
 from softpref.report.verdict import cautions, mean_win_rates, paired_difference, verdict, win_rate_of

@@ -58,14 +58,16 @@ def dense(query, key, value, spans, window=None, softcap=None, scaling=None):
 
 @pytest.mark.parametrize("softcap", [None, 3.0])
 @settings(deadline=None, max_examples=40)
-@given(rows.filter(lambda row: row.spans), st.sampled_from([1, 2, 4]), st.sampled_from([None, 1, 2, 3, 5]),
-       st.sampled_from([None, 0.8]))  # fmt: skip
+@given(
+    rows.filter(lambda row: row.spans),
+    st.sampled_from([1, 2, 4]),
+    st.sampled_from([None, 1, 2, 3, 5]),
+    st.sampled_from([None, 0.8]),
+)
 def test_equals_the_dense_form(softcap, row, key_heads, window, scaling):
     """Grouped heads, windows, own scalings; and, with a cap, Gemma 2's softmax in fp32, which costs digits."""
     given_ = random_qkv(row.ids.shape[1], key_heads)
-    ours, _ = attention_by_spans(
-        layer(), *given_, None, scaling, softcap, sliding_window=window, softpref_spans=row.spans
-    )
+    ours, _ = attention_by_spans(layer(), *given_, None, scaling, softcap, sliding_window=window, softpref_spans=row.spans)
     naive = dense(*given_, row.spans, window, softcap, scaling)
     assert ours.shape == naive.shape
     close = {"rtol": 0, "atol": 1e-12 if softcap is None else 1e-5}
@@ -123,8 +125,12 @@ def varlen_by_the_book(query, key, value, ends_q, ends_k, longest_q, longest_k, 
 
 
 @settings(deadline=None, max_examples=40)
-@given(rows.filter(lambda row: row.spans), st.sampled_from([1, 2, 4]), st.sampled_from([None, 1, 2, 3, 5]),
-       st.sampled_from([None, 0.8]))  # fmt: skip
+@given(
+    rows.filter(lambda row: row.spans),
+    st.sampled_from([1, 2, 4]),
+    st.sampled_from([None, 1, 2, 3, 5]),
+    st.sampled_from([None, 0.8]),
+)
 def test_flash_attention_is_asked_for_the_dense_form(row, key_heads, window, scaling):
     """On a GPU all spans are one call of ``varlen_attn``; here one that does what its documentation says stands in."""
     given_ = random_qkv(row.ids.shape[1], key_heads)

@@ -57,8 +57,15 @@ vocabularies = st.one_of(st.integers(1, 9), st.sampled_from([NARROWEST - 1, NARR
 
 @pytest.mark.parametrize("kept", [True, False])
 @settings(deadline=None, max_examples=60)
-@given(st.integers(0, 6), st.integers(1, 4), vocabularies, st.booleans(), st.sampled_from([1.0, 0.25]),
-       st.sampled_from([None, 2.0]), st.integers(0, 99))  # fmt: skip
+@given(
+    st.integers(0, 6),
+    st.integers(1, 4),
+    vocabularies,
+    st.booleans(),
+    st.sampled_from([1.0, 0.25]),
+    st.sampled_from([None, 2.0]),
+    st.integers(0, 99),
+)
 def test_equals_the_naive_form(kept, positions, width, vocabulary, bias, scale, cap, seed):
     hidden, head, targets = make(positions, width, vocabulary, bias, seed)
     rule = HeadRule(scale, cap)

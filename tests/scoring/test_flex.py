@@ -14,13 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_attention import HEADS, dense, layer, rows
 from test_shared_prefix import CORNERS, IN_FP32, PackedScorer, assert_same_update
-from tiny_models import pairs_of, tiny
 from torch.nn.attention import flex_attention as torchs
 
 from softpref.scoring import flex
 from softpref.scoring.attention import attention_by_spans
 from softpref.scoring.flex import BLOCK, block_attention, block_mask, compiled_attention, runs
 from softpref.scoring.packing import Group, Span, pack
+from tiny_models import pairs_of, tiny
 
 # torch's own, while it compiles
 pytestmark = [
@@ -142,9 +142,7 @@ def test_compiled_on_a_cpu(softcap):
         spans = pack([Group([1] * prompt, [[1] * 40, [1] * 90]), Group([], [[1] * 33, [1] * 20])]).spans
         given_ = [one.detach() for one in qkv(spans[-1].end, 2, dtype=torch.float32)]
         ours = block_attention(*given_, spans, window, None, softcap, flex._compiled())
-        right, _ = attention_by_spans(
-            layer(), *given_, None, None, softcap, sliding_window=window, softpref_spans=spans
-        )
+        right, _ = attention_by_spans(layer(), *given_, None, None, softcap, sliding_window=window, softpref_spans=spans)
         torch.testing.assert_close(ours, right, rtol=0, atol=2e-6)
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1
     torch.compiler.reset()
@@ -178,9 +176,7 @@ KIND = flex.Kind(torch.device("cpu"), torch.float32, 4, 2, 16, 16, None, 3.0)
 @pytest.mark.parametrize("change", [{}, {"scale": 0.4}, {"block_mask": None}, {"score_mod": None}], ids=str)
 def test_a_kernel_that_is_wrong_is_not_taken(change, monkeypatch):
     """It is held against the uncompiled one: scale, mask and cap."""
-    monkeypatch.setattr(
-        flex, "_compiled", lambda: lambda *qkv, **told: torchs.flex_attention(*qkv, **{**told, **change})
-    )
+    monkeypatch.setattr(flex, "_compiled", lambda: lambda *qkv, **told: torchs.flex_attention(*qkv, **{**told, **change}))
     if not change:
         flex._prove.__wrapped__(KIND)
         return

@@ -70,9 +70,7 @@ def test_equals_the_naive_form(tiny_llama):
     model = tiny_llama.double()
     prompt, response = [5, 6, 7], [8, 9, 10]
     logits = model(input_ids=torch.tensor([prompt + response])).logits[0]
-    naive = sum(
-        torch.log_softmax(logits[t - 1], -1)[(prompt + response)[t]] for t in range(len(prompt), len(prompt + response))
-    )
+    naive = sum(torch.log_softmax(logits[t - 1], -1)[(prompt + response)[t]] for t in range(len(prompt), len(prompt + response)))
     torch.testing.assert_close(response_logps(model, [(prompt, response)])[0][0], naive)
 
 

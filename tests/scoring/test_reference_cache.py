@@ -65,8 +65,7 @@ def test_the_key_is_the_token_ids_and_where_they_part(one, other):
 
 def test_a_token_on_the_other_side_of_a_boundary_is_another_key():
     keys = {
-        pair_key(TokenizedPair(*sides, None, 1.0, 1))
-        for sides in (([1, 2], [3], [4]), ([1], [2, 3], [4]), ([1], [2], [3, 4]))
+        pair_key(TokenizedPair(*sides, None, 1.0, 1)) for sides in (([1, 2], [3], [4]), ([1], [2, 3], [4]), ([1], [2], [3, 4]))
     }
     assert len(keys) == 3
 

@@ -7,12 +7,12 @@ from dataclasses import fields
 import pytest
 import torch
 import transformers
-from tiny_models import SHAPE, pairs_of, randomised
 
 from softpref.data.tokenization import TokenizedPair
 from softpref.scoring.score_all import score_all
 from softpref.scoring.scores import PairScores, joined, reordered
 from softpref.scoring.self_check import one_by_one
+from tiny_models import SHAPE, pairs_of, randomised
 
 # lengths rise and fall, so that the order of scoring is another
 PAIRS = pairs_of([(2, 1, 6), (5, 4, 3), (0, 3, 2), (9, 8, 7), (1, 1, 1)])

@@ -7,13 +7,13 @@ import math
 import pytest
 import torch
 import transformers
-from tiny_models import SHAPE, pairs_of, randomised
 
 from softpref.errors import OptionError
 from softpref.scoring.plain import pair_logps
 from softpref.scoring.scores import PairScores
 from softpref.scoring.self_check import checked_scorer, difference, one_by_one
 from softpref.scoring.shared_prefix import PackedScorer
+from tiny_models import SHAPE, pairs_of, randomised
 
 PAIRS = pairs_of([(5, 4, 3), (2, 1, 6), (0, 3, 2)])
 
@@ -62,9 +62,7 @@ def test_tokens_that_meet_outside_attention_take_the_plain_path(model):
     assert checked.difference > 1e-3
     assert "on the plain path: sharing it changed log-probs by up to" in checked.notice
     assert_plain_numbers(checked, model)
-    with pytest.raises(
-        OptionError, match=r"prefix_sharing is 'on', but every prompt is computed twice.*leave it at 'auto'"
-    ):
+    with pytest.raises(OptionError, match=r"prefix_sharing is 'on', but every prompt is computed twice.*leave it at 'auto'"):
         checked_scorer(model, PAIRS, "on")
 
 

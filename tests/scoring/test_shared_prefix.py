@@ -7,7 +7,6 @@ import torch
 import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_models import CONTEXT, FAMILIES, SHAPE, alone, pairs_of, randomised, tiny
 
 from softpref.core import preference_loss
 from softpref.data.tokenization import TokenizedPair
@@ -16,6 +15,7 @@ from softpref.scoring.packing import Group
 from softpref.scoring.plain import pair_logps
 from softpref.scoring.scores import PairScores
 from softpref.scoring.shared_prefix import PackedScorer, head_rule, refuse_unknown_attention
+from tiny_models import CONTEXT, FAMILIES, SHAPE, alone, pairs_of, randomised, tiny
 
 SCORERS = {
     "shared": PackedScorer(),
@@ -81,9 +81,7 @@ def test_corner_cases_in_one_row(family, loss):
 @settings(deadline=None, max_examples=6)
 @given(sizes, st.integers(0, 99))
 def test_random_lengths(family, several, seed):
-    assert_same_update(
-        tiny(family), pairs_of(several, seed), DIGITS.get(family, IN_FP32), scorers={"shared": PackedScorer()}
-    )
+    assert_same_update(tiny(family), pairs_of(several, seed), DIGITS.get(family, IN_FP32), scorers={"shared": PackedScorer()})
 
 
 def test_the_prompt_matters_and_the_other_response_does_not():
@@ -91,9 +89,9 @@ def test_the_prompt_matters_and_the_other_response_does_not():
     model, (pair, other, prompt) = tiny("llama"), pairs_of([(4, 3, 5), (4, 6, 5), (4, 3, 5)])
     with torch.no_grad():
         before = PackedScorer()(model, [pair]).rejected
-        assert PackedScorer()(
-            model, [TokenizedPair(pair.prompt, other.chosen, pair.rejected, 0.7, 1.0, 1)]
-        ).rejected == (pytest.approx(before.item(), abs=1e-12))
+        assert PackedScorer()(model, [TokenizedPair(pair.prompt, other.chosen, pair.rejected, 0.7, 1.0, 1)]).rejected == (
+            pytest.approx(before.item(), abs=1e-12)
+        )
         moved = PackedScorer()(model, [TokenizedPair(prompt.prompt, pair.chosen, pair.rejected, 0.7, 1.0, 1)]).rejected
     assert abs(moved.item() - before.item()) > 0.1
 

@@ -31,10 +31,18 @@ def make_trainer(tiny_llama, word_tokenizer, rows, tmp_path):
 
     def make(data=None, model=None, eval_dataset=None, ref_model=None, peft_config=None, **settings):
         defaults = {
-            "output_dir": str(tmp_path / "run"), "loss_type": "gdpo", "beta": 0.3, "learning_rate": 1e-2,
-            "per_device_train_batch_size": 8, "max_steps": 1, "report_to": "none", "save_strategy": "no",
-            "disable_tqdm": True, "logging_steps": 1, "lr_scheduler_type": "constant",
-        }  # fmt: skip
+            "output_dir": str(tmp_path / "run"),
+            "loss_type": "gdpo",
+            "beta": 0.3,
+            "learning_rate": 1e-2,
+            "per_device_train_batch_size": 8,
+            "max_steps": 1,
+            "report_to": "none",
+            "save_strategy": "no",
+            "disable_tqdm": True,
+            "logging_steps": 1,
+            "lr_scheduler_type": "constant",
+        }
         return SoftPreferenceTrainer(
             model if model is not None else tiny_llama,
             SoftPreferenceConfig(**{**defaults, **settings}),

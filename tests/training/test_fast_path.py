@@ -21,9 +21,16 @@ UPDATES = 20
 def start(word_tokenizer):
     """A GPT-2, of which every operation is float64 (norms over the root mean square, as Llama's, are fp32 inside)."""
     config = GPT2Config(
-        vocab_size=len(word_tokenizer), n_embd=16, n_layer=2, n_head=2, n_positions=64, initializer_range=0.3,
-        bos_token_id=None, eos_token_id=word_tokenizer.eos_token_id, pad_token_id=word_tokenizer.pad_token_id,
-    )  # fmt: skip
+        vocab_size=len(word_tokenizer),
+        n_embd=16,
+        n_layer=2,
+        n_head=2,
+        n_positions=64,
+        initializer_range=0.3,
+        bos_token_id=None,
+        eos_token_id=word_tokenizer.eos_token_id,
+        pad_token_id=word_tokenizer.pad_token_id,
+    )
     torch.manual_seed(0)
     return GPT2LMHeadModel(config).double()
 
@@ -34,9 +41,15 @@ def trained(make_trainer, start, tmp_path, rows):
 
     def run(**settings):
         settings = {
-            "per_device_train_batch_size": 4, "max_steps": UPDATES, "seed": 3, "data_seed": 3, "learning_rate": 3e-3,
-            "model": copy.deepcopy(start), "eval_dataset": rows, **settings,
-        }  # fmt: skip
+            "per_device_train_batch_size": 4,
+            "max_steps": UPDATES,
+            "seed": 3,
+            "data_seed": 3,
+            "learning_rate": 3e-3,
+            "model": copy.deepcopy(start),
+            "eval_dataset": rows,
+            **settings,
+        }
         if settings.get("precompute_ref_log_probs") is not False:
             settings.setdefault("reference_cache", str(tmp_path / "cache"))
         trainer = make_trainer(**settings)
@@ -98,11 +111,7 @@ def test_twenty_updates_are_the_same(trained, loss, ways):
     assert isinstance(fast.reference, CachedReference)
     for name in ways:
         way = WAYS[name]
-        own = (
-            {}
-            if way.get("precompute_ref_log_probs") is False
-            else {"reference_cache": f"{fast.args.output_dir}/{name}"}
-        )
+        own = {} if way.get("precompute_ref_log_probs") is False else {"reference_cache": f"{fast.args.output_dir}/{name}"}
         other = trained(**loss, **way, **own)
         assert (other.checked.scorer is pair_logps) == ("plain" in name)
         assert_same_trajectory(fast, other)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from two_processes import run_two
 
 TWO_PROCESSES = """
@@ -39,9 +40,14 @@ def trained(make_trainer, tiny_llama):
 
     def run(batch, accumulate, **settings):
         trainer = make_trainer(
-            model=copy.deepcopy(tiny_llama).double(), per_device_train_batch_size=batch,
-            gradient_accumulation_steps=accumulate, max_steps=2, seed=3, data_seed=3, **settings,
-        )  # fmt: skip
+            model=copy.deepcopy(tiny_llama).double(),
+            per_device_train_batch_size=batch,
+            gradient_accumulation_steps=accumulate,
+            max_steps=2,
+            seed=3,
+            data_seed=3,
+            **settings,
+        )
         trainer.train()
         return weights(trainer.model), trainer.state.log_history
 

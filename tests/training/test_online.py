@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from online_doubles import CountingJudge, ScriptedSampler
 from transformers import AutoModelForCausalLM
-from two_processes import run_two
 
+from online_doubles import CountingJudge, ScriptedSampler
 from softpref import OnlineOptions, OnlineSoftPreferenceTrainer, SoftPreferenceConfig
 from softpref.core import PairLogps, preference_loss
 from softpref.data.tokenization import TokenizedPair
@@ -23,6 +22,7 @@ from softpref.run_folder import read_lines
 from softpref.scoring.plain import pair_logps, response_logps
 from softpref.training.on_policy import OnlinePrompt, SampledPair, draw_pairs, update_seed
 from softpref.training.online import _comparison
+from two_processes import run_two
 
 A, B, C, D = (f"make tea {'for two ' * n}:" for n in range(4))
 # words: 3 against 1, 1 against 2, the same text, 2 against 2
@@ -57,10 +57,18 @@ def make_online(tiny_llama, word_tokenizer, tmp_path):
         **settings,
     ):
         defaults = {
-            "output_dir": str(tmp_path / "run"), "loss_type": "gdpo", "beta": 0.3, "learning_rate": 1e-2,
-            "per_device_train_batch_size": 4, "max_steps": 1, "report_to": "none", "save_strategy": "no",
-            "disable_tqdm": True, "logging_steps": 1, "lr_scheduler_type": "constant",
-        }  # fmt: skip
+            "output_dir": str(tmp_path / "run"),
+            "loss_type": "gdpo",
+            "beta": 0.3,
+            "learning_rate": 1e-2,
+            "per_device_train_batch_size": 4,
+            "max_steps": 1,
+            "report_to": "none",
+            "save_strategy": "no",
+            "disable_tqdm": True,
+            "logging_steps": 1,
+            "lr_scheduler_type": "constant",
+        }
         return OnlineSoftPreferenceTrainer(
             model if model is not None else copy.deepcopy(tiny_llama),
             SoftPreferenceConfig(**{**defaults, **settings}),
@@ -94,9 +102,13 @@ def test_the_loss_is_that_of_the_core_on_the_judges_labels(name, make_online, ti
     treatment, D."""
     policy, judge = perturbed(tiny_llama), CountingJudge()
     trainer = make_online(
-        judge=judge, model=copy.deepcopy(policy), ref_model=copy.deepcopy(tiny_llama), sampler=ScriptedSampler(SCRIPT),
-        loss_type=name, beta=0.2,
-    )  # fmt: skip
+        judge=judge,
+        model=copy.deepcopy(policy),
+        ref_model=copy.deepcopy(tiny_llama),
+        sampler=ScriptedSampler(SCRIPT),
+        loss_type=name,
+        beta=0.2,
+    )
     trainer.train()
 
     def ids(text):
@@ -130,9 +142,12 @@ def test_kl_is_of_all_that_was_drawn(make_online, tiny_llama, word_tokenizer):
     """The mean of log π − log π_ref over all eight responses, those of the identical pair among them."""
     policy = perturbed(tiny_llama)
     trainer = make_online(
-        judge=CountingJudge(), model=copy.deepcopy(policy), ref_model=copy.deepcopy(tiny_llama),
-        sampler=ScriptedSampler(SCRIPT), max_tokens_per_batch=16,
-    )  # fmt: skip
+        judge=CountingJudge(),
+        model=copy.deepcopy(policy),
+        ref_model=copy.deepcopy(tiny_llama),
+        sampler=ScriptedSampler(SCRIPT),
+        max_tokens_per_batch=16,
+    )
     trainer.train()
     eos = word_tokenizer.eos_token_id
     sequences = [
@@ -246,8 +261,11 @@ def test_everything_is_on_disk_before_it_is_trained_on(make_online, monkeypatch)
     assert seen == [(4, 4)]
     labels = {line["row"]: (line["p"], line["left_out"]) for line in lines(trainer, "labels")}
     assert labels == {
-        1: (pytest.approx(sigmoid(2)), None), 2: (pytest.approx(sigmoid(-1)), None), 3: (None, "identical"), 4: (0.5, None),
-    }  # fmt: skip
+        1: (pytest.approx(sigmoid(2)), None),
+        2: (pytest.approx(sigmoid(-1)), None),
+        3: (None, "identical"),
+        4: (0.5, None),
+    }
     with JudgementStore(trainer._online_folder / "judgements.sqlite") as store:
         assert store.judges() == {"counting": 6}
 
@@ -314,9 +332,15 @@ def test_self_preference_has_no_gradient_through_p(make_online, tiny_llama, word
     """One plain SGD step is −lr · ∇ of the loss with p held fixed, and not of the loss in which p = s(βh) is a function."""
     policy = perturbed(tiny_llama)
     trainer = make_online(
-        SELF, model=copy.deepcopy(policy), ref_model=copy.deepcopy(tiny_llama), prompts=(A, B),
-        sampler=ScriptedSampler(SCRIPT), optim="sgd", learning_rate=0.5, max_grad_norm=0.0,
-    )  # fmt: skip
+        SELF,
+        model=copy.deepcopy(policy),
+        ref_model=copy.deepcopy(tiny_llama),
+        prompts=(A, B),
+        sampler=ScriptedSampler(SCRIPT),
+        optim="sgd",
+        learning_rate=0.5,
+        max_grad_norm=0.0,
+    )
     rows = _rows(word_tokenizer, (A, B))
     trainer.train()
     moved = trainer.model.state_dict()
@@ -348,9 +372,12 @@ def test_self_preference_is_that_of_the_margin(make_online, tiny_llama, word_tok
     policy = perturbed(tiny_llama)
     options = OnlineOptions(labels="self", self_beta=0.7, max_new_tokens=6)
     trainer = make_online(
-        options, model=copy.deepcopy(policy), ref_model=copy.deepcopy(tiny_llama), prompts=(A, B),
+        options,
+        model=copy.deepcopy(policy),
+        ref_model=copy.deepcopy(tiny_llama),
+        prompts=(A, B),
         sampler=ScriptedSampler(SCRIPT),
-    )  # fmt: skip
+    )
     trainer.train()
     rows = _rows(word_tokenizer, (A, B))
     ours, theirs = pair_logps(policy, rows), pair_logps(tiny_llama, rows)
@@ -495,7 +522,7 @@ def test_two_processes_change_nothing(make_online, tiny_llama, word_tokenizer, t
     folder, out = tmp_path / "model", tmp_path / "together"
     tiny_llama.save_pretrained(folder)
     word_tokenizer.save_pretrained(folder)
-    run_two(tmp_path, TWO_PROCESSES, folder, out, Path(__file__).parent, json.dumps(script))
+    run_two(tmp_path, TWO_PROCESSES, folder, out, Path(__file__).parents[1] / "helpers", json.dumps(script))
     alone = make_online(judge=CountingJudge(), prompts=script, sampler=ScriptedSampler(script), max_steps=2)
     alone.train()
     together = AutoModelForCausalLM.from_pretrained(out).state_dict()

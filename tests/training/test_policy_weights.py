@@ -22,9 +22,13 @@ def untied():
     """A head of its own, so that PEFT can train it whole."""
     torch.manual_seed(2)
     config = LlamaConfig(
-        vocab_size=27, hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,
+        vocab_size=27,
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
         tie_word_embeddings=False,
-    )  # fmt: skip
+    )
     return LlamaForCausalLM(config)
 
 
@@ -63,9 +67,7 @@ def test_an_adapter_is_merged_and_the_policy_stays_as_it_was(untied, whole):
 def test_an_adapter_that_was_loaded_by_transformers_has_the_same_names(tiny_llama, tmp_path):
     torch.manual_seed(1)
     tiny_llama.save_pretrained(tmp_path / "base")
-    tuned = get_peft_model(
-        copy.deepcopy(tiny_llama), LoraConfig(r=2, target_modules=["v_proj"], init_lora_weights=False)
-    )
+    tuned = get_peft_model(copy.deepcopy(tiny_llama), LoraConfig(r=2, target_modules=["v_proj"], init_lora_weights=False))
     tuned.save_pretrained(tmp_path / "adapter")
     loaded = copy.deepcopy(tiny_llama)
     loaded.load_adapter(str(tmp_path / "adapter"))

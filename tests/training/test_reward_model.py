@@ -19,17 +19,28 @@ from softpref.training.reward_model import RewardModelTrainer
 def classifier(word_tokenizer):
     torch.manual_seed(0)
     config = LlamaConfig(
-        vocab_size=len(word_tokenizer), hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2,
-        max_position_embeddings=64, num_labels=1, pad_token_id=word_tokenizer.pad_token_id,
-    )  # fmt: skip
+        vocab_size=len(word_tokenizer),
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        max_position_embeddings=64,
+        num_labels=1,
+        pad_token_id=word_tokenizer.pad_token_id,
+    )
     return LlamaForSequenceClassification(config)
 
 
 def arguments(tmp_path, **settings):
     usual = {
-        "report_to": "none", "save_strategy": "no", "disable_tqdm": True, "logging_steps": 1, "learning_rate": 1e-2,
-        "per_device_train_batch_size": 8, "max_steps": 1,
-    }  # fmt: skip
+        "report_to": "none",
+        "save_strategy": "no",
+        "disable_tqdm": True,
+        "logging_steps": 1,
+        "learning_rate": 1e-2,
+        "per_device_train_batch_size": 8,
+        "max_steps": 1,
+    }
     return TrainingArguments(output_dir=str(tmp_path), use_cpu=True, **{**usual, **settings})
 
 
@@ -63,13 +74,22 @@ def test_scores_become_log_odds(classifier, word_tokenizer, tmp_path):
 def test_it_labels_an_online_run(classifier, word_tokenizer, tiny_llama, tmp_path):
     judge = RewardModelJudge(classifier, word_tokenizer, "ours", scale=1.0)
     settings = SoftPreferenceConfig(
-        output_dir=str(tmp_path), per_device_train_batch_size=2, max_steps=2, report_to="none", save_strategy="no",
-        disable_tqdm=True, logging_steps=1,
-    )  # fmt: skip
+        output_dir=str(tmp_path),
+        per_device_train_batch_size=2,
+        max_steps=2,
+        report_to="none",
+        save_strategy="no",
+        disable_tqdm=True,
+        logging_steps=1,
+    )
     trainer = OnlineSoftPreferenceTrainer(
-        tiny_llama, settings, OnlineOptions(labels="judge", max_new_tokens=6), judge=judge,
-        train_dataset=["make tea :", "make tea for two :"], processing_class=word_tokenizer,
-    )  # fmt: skip
+        tiny_llama,
+        settings,
+        OnlineOptions(labels="judge", max_new_tokens=6),
+        judge=judge,
+        train_dataset=["make tea :", "make tea for two :"],
+        processing_class=word_tokenizer,
+    )
     trainer.train()
     assert 0.5 <= trainer.state.log_history[0]["soft_label"] <= 1
 

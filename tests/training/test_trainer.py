@@ -64,9 +64,7 @@ def test_ties_can_be_kept_under_hard(make_trainer, tiny_llama):
     """With the tie kept the loss is another one; at step 0 every DPO loss is log 2, so the policy starts elsewhere."""
     losses = []
     for ties in ("drop", "keep"):
-        trainer = make_trainer(
-            model=perturbed(tiny_llama), ref_model=copy.deepcopy(tiny_llama), loss_type="dpo", ties=ties
-        )
+        trainer = make_trainer(model=perturbed(tiny_llama), ref_model=copy.deepcopy(tiny_llama), loss_type="dpo", ties=ties)
         trainer.train()
         losses.append(trainer.state.log_history[0]["loss"])
     assert losses[0] != pytest.approx(losses[1], rel=1e-4)
@@ -160,10 +158,7 @@ def test_no_sequence_is_longer_than_the_models_context(make_trainer, rows):
 
 def test_rows_given_the_wrong_way_round_are_turned(make_trainer, rows, tiny_llama):
     """(y1, y2, p) and (y2, y1, 1 − p) are one judgement: the same weights come out, under hard too."""
-    turned = [
-        {**row, "chosen": row["rejected"], "rejected": row["chosen"], "soft_label": 1 - row["soft_label"]}
-        for row in rows
-    ]
+    turned = [{**row, "chosen": row["rejected"], "rejected": row["chosen"], "soft_label": 1 - row["soft_label"]} for row in rows]
     ended = []
     for data in (rows, turned):
         trainer = make_trainer(data=data, model=copy.deepcopy(tiny_llama), loss_type="dpo", max_steps=2)

@@ -9,10 +9,10 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 import torch
-from online_doubles import CountingJudge
 from peft import LoraConfig
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from online_doubles import CountingJudge
 from softpref import OnlineOptions, OnlineSoftPreferenceTrainer, SoftPreferenceConfig
 from softpref.errors import InputError
 from softpref.generation.sampling import Sampling
@@ -37,10 +37,18 @@ def little_memory(monkeypatch):
 def policy(tokenizer, tied=False):
     torch.manual_seed(0)
     config = LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=2,
-        max_position_embeddings=64, initializer_range=0.3, tie_word_embeddings=tied, eos_token_id=1, bos_token_id=None,
+        vocab_size=len(tokenizer),
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=64,
+        initializer_range=0.3,
+        tie_word_embeddings=tied,
+        eos_token_id=1,
+        bos_token_id=None,
         pad_token_id=0,
-    )  # fmt: skip
+    )
     return LlamaForCausalLM(config)
 
 
@@ -48,16 +56,30 @@ def policy(tokenizer, tied=False):
 def make(word_tokenizer, tmp_path):
     def make(model=None, peft_config=None, sampler=None, name="run", **settings):
         args = SoftPreferenceConfig(
-            output_dir=str(tmp_path / name), loss_type="gdpo", beta=0.3, learning_rate=3e-2, max_steps=3,
-            per_device_train_batch_size=4, report_to="none", save_strategy="no", disable_tqdm=True, logging_steps=1,
-            lr_scheduler_type="constant", **settings,
-        )  # fmt: skip
+            output_dir=str(tmp_path / name),
+            loss_type="gdpo",
+            beta=0.3,
+            learning_rate=3e-2,
+            max_steps=3,
+            per_device_train_batch_size=4,
+            report_to="none",
+            save_strategy="no",
+            disable_tqdm=True,
+            logging_steps=1,
+            lr_scheduler_type="constant",
+            **settings,
+        )
         engine = {} if sampler else {"engine": "vllm", "engine_options": OPTIONS}
         return OnlineSoftPreferenceTrainer(
-            model or policy(word_tokenizer), args, OnlineOptions(labels="judge", max_new_tokens=8, **engine),
-            judge=CountingJudge(), train_dataset=PROMPTS, processing_class=word_tokenizer, peft_config=peft_config,
+            model or policy(word_tokenizer),
+            args,
+            OnlineOptions(labels="judge", max_new_tokens=8, **engine),
+            judge=CountingJudge(),
+            train_dataset=PROMPTS,
+            processing_class=word_tokenizer,
+            peft_config=peft_config,
             sampler=sampler,
-        )  # fmt: skip
+        )
 
     return make
 
@@ -73,9 +95,7 @@ class Apart:
         self.weights.append(copy.deepcopy({name: value.detach() for name, value in model.named_parameters()}))
         worst = 0.0
         for batch in self.inner(model, tokenizer, prompts, sampling):
-            worst = max(
-                worst, *(abs(one.logp - own(model, tokenizer, prompts[one.prompt], one.tokens)) for one in batch)
-            )
+            worst = max(worst, *(abs(one.logp - own(model, tokenizer, prompts[one.prompt], one.tokens)) for one in batch))
             yield batch
         self.apart.append(worst)
 

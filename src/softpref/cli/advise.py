@@ -12,8 +12,8 @@ from softpref.data.read_options import ReadOptions
 from softpref.errors import InputError, OptionError
 
 if TYPE_CHECKING:
+    from softpref.advice.advice import Advice, Labels, Standing
     from softpref.data.pairs import PairSet
-    from softpref.experiments.advice import Advice, Labels, Standing
 
 LOSSES = {"hard": "dpo", "conservative": "cdpo", "geometric": "gdpo"}
 # The paper's beta of DPO for plans and dialogue (arXiv 2409.06691); for summaries it takes 0.5.
@@ -52,9 +52,9 @@ def run(argv: Sequence[str]) -> None:
     if argv and not argv[0].startswith("-"):
         argv = ["--data", *argv]
     options = parse_options(AdviseOptions, "softpref advise", argv)
+    from softpref.advice.advice import Asked, advise, describe
+    from softpref.advice.evidence import read_evidence
     from softpref.data.formats import read_pairs
-    from softpref.experiments.advice import Asked, advise, describe
-    from softpref.experiments.evidence import read_evidence
 
     asked = Asked(options.sharpness, options.flips, options.training, options.decoding)
     pairs = read_pairs(options.data, options.reading)
@@ -86,9 +86,7 @@ def _show_labels(pairs: PairSet, labels: Labels) -> None:
     say(f"mean |2p − 1| = {labels.confidence:.3f}; {labels.ties} ties")
     say("labels: " + ", ".join(f"{count} {name}" for name, count in labels.methods.items()))
     if labels.votes is not None:
-        say(
-            f"votes behind a label: {labels.votes:g}, p their {'raw mean' if labels.raw else 'mean through a Beta prior'}"
-        )
+        say(f"votes behind a label: {labels.votes:g}, p their {'raw mean' if labels.raw else 'mean through a Beta prior'}")
     say(f"calibration: {_calibration(labels)}")
 
 
@@ -103,17 +101,13 @@ def _show(advice: Advice, labels: Labels, evidence: Mapping[str, Any]) -> None:
     if not advice.standings:
         say("no advice: the evidence has nothing like these labels.")
     elif labels.hard:
-        say(
-            "every label is 0, 1 or a tie: hard and geometric are then the same loss, and conservative differs on ties alone."
-        )
-        say(
-            "advice: label_treatment hard (loss_type dpo). Several votes a pair, or a judge's probabilities, make labels soft."
-        )
+        say("every label is 0, 1 or a tie: hard and geometric are then the same loss, and conservative differs on ties alone.")
+        say("advice: label_treatment hard (loss_type dpo). Several votes a pair, or a judge's probabilities, make labels soft.")
     else:
         _show_standings(advice)
     for doubt in advice.doubts:
         say(f"  doubt: {doubt}")
-    say(f"evidence: a one-dimensional bandit, not a language model ({evidence['command']}; docs/which_loss.md).")
+    say(f"evidence: a one-dimensional bandit, not a language model ({evidence['command']}; docs/research/which_loss.md).")
 
 
 def _show_standings(advice: Advice) -> None:

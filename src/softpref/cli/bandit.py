@@ -79,8 +79,8 @@ def _given(options: BanditOptions) -> dict[str, Any]:
 
 
 def _policies(folder: Path, given: Mapping[str, Any]) -> None:
-    from softpref.experiments.bandit import RESULT_FILE, BanditSettings, run_bandit
-    from softpref.experiments.bandit_figures import policies
+    from softpref.research.bandit.bandit import RESULT_FILE, BanditSettings, run_bandit
+    from softpref.research.bandit.figures import policies
 
     settings = BanditSettings(**given)
     found, learnt = run_bandit(settings, folder)
@@ -88,14 +88,12 @@ def _policies(folder: Path, given: Mapping[str, Any]) -> None:
     say(f"{'':<14}mode  expected reward  mass at 65 and above  KL to the data, nats")
     rows = {"data": found["data"], **found["methods"], "KL-regularised": found["kl_regularised_optimum"]}
     for name, row in rows.items():
-        say(
-            f"{name:<14}{row['mode']:>4}{row['expected_reward']:>17.3f}{row['mass_in_good_region']:>22.3f}{row['kl']:>23.3f}"
-        )
+        say(f"{name:<14}{row['mode']:>4}{row['expected_reward']:>17.3f}{row['mass_in_good_region']:>22.3f}{row['kl']:>23.3f}")
     say(f"written to {folder / RESULT_FILE} and {folder / 'bandit.png'}")
 
 
 def _factors(folder: Path, given: Mapping[str, Any]) -> None:
-    from softpref.experiments.bandit_figures import factors
+    from softpref.research.bandit.figures import factors
 
     beta = given.get("beta", 1.0)
     if not 0 < beta < float("inf"):
@@ -106,9 +104,9 @@ def _factors(folder: Path, given: Mapping[str, Any]) -> None:
 
 def _effect(folder: Path, given: Mapping[str, Any]) -> None:
     from softpref.cli.grid_progress import GridProgress
-    from softpref.experiments.bandit import LABELS
-    from softpref.experiments.bandit_effect import RESULT_FILE, run_effect
-    from softpref.experiments.bandit_figures import effect
+    from softpref.research.bandit.bandit import LABELS
+    from softpref.research.bandit.effect import RESULT_FILE, run_effect
+    from softpref.research.bandit.figures import effect
 
     with GridProgress("bandit") as progress:
         rows = run_effect(folder, on_cell=progress, **given)
@@ -120,12 +118,12 @@ def _effect(folder: Path, given: Mapping[str, Any]) -> None:
 
 
 def _labels(folder: Path, given: Mapping[str, Any]) -> None:
+    from softpref.advice.evidence import write_evidence
     from softpref.cli.grid_progress import GridProgress
     from softpref.data.files import atomic_write
-    from softpref.experiments.bandit_evidence import as_markdown, evidence_of
-    from softpref.experiments.bandit_figures import by_judge, by_votes
-    from softpref.experiments.bandit_map import SIZES, run_map
-    from softpref.experiments.evidence import write_evidence
+    from softpref.research.bandit.evidence_table import as_markdown, evidence_of
+    from softpref.research.bandit.figures import by_judge, by_votes
+    from softpref.research.bandit.map import SIZES, run_map
 
     size = given.get("size", "default")
     if size not in SIZES:

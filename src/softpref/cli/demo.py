@@ -27,7 +27,7 @@ class DemoOptions:
 def run(argv: Sequence[str]) -> None:
     """Run the demo, print its table and where the report lies."""
     options = parse_options(DemoOptions, "softpref demo", argv)
-    from softpref.experiments.demo import DemoSettings, run_demo
+    from softpref.demo.demo import DemoSettings, run_demo
 
     report, result = run_demo(options.output, DemoSettings(seed=options.seed), say)
     table = Table(*result["head"], box=None, title="gold and win rates with 95% intervals over held-out tasks")

@@ -35,9 +35,7 @@ def run(argv: Sequence[str]) -> None:
     models, rest = words_and_options(argv)
     options = parse_options(HeadToHeadOptions, "softpref head-to-head MODEL MODEL [MODEL ...]", rest)
     if len(models) < 2:
-        raise OptionError(
-            "name at least two models: softpref head-to-head MODEL MODEL [MODEL ...] --judge … --output …"
-        )
+        raise OptionError("name at least two models: softpref head-to-head MODEL MODEL [MODEL ...] --judge … --output …")
     from softpref.evaluation.head_to_head import head_to_head
     from softpref.run_folder import HEAD_TO_HEAD_FILE
 

@@ -99,9 +99,7 @@ def _check(options: ImportOptions, texts: dict[str, Any]) -> None:
         raise OptionError(f"sft_share is {options.sft_share}; it must be in (0, 1]")
 
 
-def _record(
-    name: str, options: ImportOptions, place: Any, imported: Imported, to_imitate: Sequence[dict[str, Any]]
-) -> None:
+def _record(name: str, options: ImportOptions, place: Any, imported: Imported, to_imitate: Sequence[dict[str, Any]]) -> None:
     from softpref.data.files import write_json
 
     record = {

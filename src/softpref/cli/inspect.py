@@ -125,9 +125,7 @@ def show(found: Inspection, pairs: PairSet, dropped: Sequence[int], console: Con
     _show_votes(pairs, console)
     _show_lengths(found.lengths, console)
     if found.longer_is_chosen is not None:
-        console.print(
-            f"the longer side is the preferred one in {found.longer_is_chosen:.0%} of pairs with unequal lengths"
-        )
+        console.print(f"the longer side is the preferred one in {found.longer_is_chosen:.0%} of pairs with unequal lengths")
     for odd in found.odd:
         _show_odd(odd.what, odd.count, odd.rows, console)
 
@@ -135,9 +133,7 @@ def show(found: Inspection, pairs: PairSet, dropped: Sequence[int], console: Con
 def show_completions(name: str, rows: Sequence[Completion], console: Console) -> None:
     """Print the description of a data set for ``loss_type sft``."""
     texts = [(text_of(row.prompt), text_of(row.completion)) for row in rows]
-    console.print(
-        f"[bold]{escape(name)}[/bold]: {len(rows)} prompt + completion rows, {len({p for p, _ in texts})} prompts"
-    )
+    console.print(f"[bold]{escape(name)}[/bold]: {len(rows)} prompt + completion rows, {len({p for p, _ in texts})} prompts")
     words = zip(("prompt", "completion"), zip(*texts, strict=True), strict=False)
     _show_lengths({side: _quantiles([len(text.split()) for text in column]) for side, column in words}, console)
     seen = Counter(texts)
@@ -159,9 +155,7 @@ def _show_labels(found: Inspection, pairs: PairSet, console: Console) -> None:
     if not pairs.labelled:
         console.print("no soft labels: label the pairs, or train with label_treatment hard")
         return
-    how = {"given": "given in the file", "votes": "from votes", "rewards": "from rewards"}[
-        reading.label_method or "given"
-    ]
+    how = {"given": "given in the file", "votes": "from votes", "rewards": "from rewards"}[reading.label_method or "given"]
     if reading.vote_prior is not None:
         how += f" through a Beta({reading.vote_prior:.2f}, {reading.vote_prior:.2f}) prior"
     console.print(

@@ -100,7 +100,7 @@ def _reward_model(given: dict[str, Any]) -> Judge:
 
 
 def _plan_world(given: dict[str, Any]) -> Judge:
-    from softpref.experiments.plan_world_judge import plan_world_judge
+    from softpref.demo.plan_world_judge import plan_world_judge
 
     return plan_world_judge(**given)
 
@@ -111,11 +111,20 @@ JUDGES: dict[str, tuple[Callable[[dict[str, Any]], Judge], tuple[str, ...], tupl
         _server,
         ("base_url", "judge_model", "judge_prompt"),
         (
-            "api", "concurrency", "timeout", "retries", "samples", "vote_prior", "mass_floor", "max_calls", "max_cost",
-            "price_in", "price_out",
+            "api",
+            "concurrency",
+            "timeout",
+            "retries",
+            "samples",
+            "vote_prior",
+            "mass_floor",
+            "max_calls",
+            "max_cost",
+            "price_in",
+            "price_out",
         ),
     ),
     "local": (_local, ("judge_model", "judge_prompt"), ("mass_floor", "batch_size")),
     "reward_model": (_reward_model, ("judge_model", "scale"), ("batch_size",)),
     "plan_world": (_plan_world, (), ("seed",)),
-}  # fmt: skip
+}

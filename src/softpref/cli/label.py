@@ -81,9 +81,7 @@ def run(argv: Sequence[str]) -> None:
         _label(options, pairs, judges, joint, gold)
     except (KeyboardInterrupt, InterruptedRunError) as stop:
         why = str(stop) or "interrupted; what was judged is stored"
-        raise InterruptedRunError(
-            f"{why}. Run the same command again to go on from {output.with_suffix('.sqlite')}"
-        ) from None
+        raise InterruptedRunError(f"{why}. Run the same command again to go on from {output.with_suffix('.sqlite')}") from None
     say(f"labels: {output}")
 
 

@@ -90,9 +90,7 @@ def _run(command: str, arguments: Sequence[str]) -> int:
     except InterruptedRunError as error:
         return _complain(f"softpref {command}: {error}", INTERRUPTED)
     except KeyboardInterrupt:
-        return _complain(
-            f"softpref {command}: interrupted; what was finished is on disk, run it again to go on", INTERRUPTED
-        )
+        return _complain(f"softpref {command}: interrupted; what was finished is on disk, run it again to go on", INTERRUPTED)
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in (
             "torch",

@@ -48,9 +48,7 @@ class _Parser(ArgumentParser):
         if unknown := _UNKNOWN_IN_GROUP.search(message):
             return self.unknown(f"{unknown[1]}.{unknown[2]}")
         if group := _NO_GROUP.search(message):
-            return (
-                f"{group[1]} is {group[2]!r}, which is no group of options: write them below it, or --{group[1]}.NAME"
-            )
+            return f"{group[1]} is {group[2]!r}, which is no group of options: write them below it, or --{group[1]}.NAME"
         if invalid := _INVALID.search(message):
             given = _GIVEN.search(invalid[2])
             expected = [action.help for action in self._actions if f"--{invalid[1]}" in action.option_strings]
@@ -116,9 +114,7 @@ class _Loader(yaml.SafeLoader):
         seen: set[str] = set()
         for key, _ in node.value:
             if str(key.value) in seen:
-                raise yaml.constructor.ConstructorError(
-                    problem=f"{key.value} stands twice", problem_mark=key.start_mark
-                )
+                raise yaml.constructor.ConstructorError(problem=f"{key.value} stands twice", problem_mark=key.start_mark)
             seen.add(str(key.value))
         return super().construct_mapping(node, deep)
 

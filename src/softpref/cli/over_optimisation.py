@@ -41,9 +41,7 @@ def run(argv: Sequence[str]) -> None:
     from softpref.evaluation.over_optimisation import over_optimisation
     from softpref.run_folder import OVER_OPTIMISATION_FILE
 
-    result = over_optimisation(
-        options.run, options.data, options.reference, options.checkpoints, options.output, options.reading
-    )
+    result = over_optimisation(options.run, options.data, options.reference, options.checkpoints, options.output, options.reading)
     for line in lines(result):
         say(line)
     say(f"figures: {options.output or options.run}/{OVER_OPTIMISATION_FILE}")

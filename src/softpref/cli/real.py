@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from softpref.cli.options import parse_options, say
 
 if TYPE_CHECKING:
-    from softpref.experiments.real_settings import RealSettings
+    from softpref.research.votes.settings import RealSettings
 
 
 @dataclass
@@ -48,9 +48,9 @@ PRETRAINED = {"learning_rate": 5e-6, "sft_learning_rate": 2e-5}
 def run(argv: Sequence[str]) -> None:
     """Run the study, print its tables and where they lie."""
     options = parse_options(RealOptions, "softpref real", argv)
-    from softpref.experiments.real_document import as_markdown
-    from softpref.experiments.real_folds import find_data
-    from softpref.experiments.real_votes import run_real
+    from softpref.research.votes.document import as_markdown
+    from softpref.research.votes.folds import find_data
+    from softpref.research.votes.votes import run_real
 
     data = find_data(options.data)
     say(f"data: {data}")
@@ -69,7 +69,7 @@ def _quiet() -> None:
 
 def settings_of(options: RealOptions) -> RealSettings:
     """The study that these options ask for."""
-    from softpref.experiments.real_settings import QUICK, RealSettings
+    from softpref.research.votes.settings import QUICK, RealSettings
 
     settings = QUICK if options.quick else RealSettings()
     given = {

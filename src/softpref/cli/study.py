@@ -40,10 +40,10 @@ def run(argv: Sequence[str]) -> None:
         raise OptionError(f"workers is {options.workers}; give 1 or more")
     from softpref.cli.grid_progress import GridProgress
     from softpref.evaluation.provenance import command_line
-    from softpref.experiments.study.conduct import conduct
-    from softpref.experiments.study.plan import PARTS
-    from softpref.experiments.study.publish import RESULT_FILE, TABLES_FILE, publish
-    from softpref.experiments.study.settings import SIZES
+    from softpref.research.study.conduct import conduct
+    from softpref.research.study.plan import PARTS
+    from softpref.research.study.publish import RESULT_FILE, TABLES_FILE, publish
+    from softpref.research.study.settings import SIZES
 
     if options.size not in SIZES:
         raise OptionError(f"size is {options.size!r}{nearest(options.size, SIZES)}")
@@ -57,7 +57,7 @@ def run(argv: Sequence[str]) -> None:
 
 def _refuse_another(folder: Path, training: dict[str, Any]) -> None:
     """Worlds and runs are told apart by seed and name alone: those of another size would be taken for this one's."""
-    from softpref.experiments.study.conduct import CELLS_FOLDER
+    from softpref.research.study.conduct import CELLS_FOLDER
 
     file = folder / CELLS_FOLDER / "worlds.jsonl"
     if any(line.get("cell", {}).get("training", training) != training for line in read_lines(file)):

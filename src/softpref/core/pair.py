@@ -62,9 +62,7 @@ def _map_sides(pair: PairLogps, mix: Callable[[Tensor, Tensor], tuple[Tensor, Te
 
 def swap(pair: PairLogps) -> PairLogps:
     """The same pair with its sides exchanged, lengths too."""
-    return PairLogps(
-        pair.rejected, pair.chosen, pair.ref_rejected, pair.ref_chosen, pair.rejected_length, pair.chosen_length
-    )
+    return PairLogps(pair.rejected, pair.chosen, pair.ref_rejected, pair.ref_chosen, pair.rejected_length, pair.chosen_length)
 
 
 def geometric_average(pair: PairLogps, soft_label: Tensor) -> PairLogps:
@@ -94,8 +92,6 @@ def reduce(pair: PairLogps, reduction: str) -> PairLogps:
     if reduction == "sum":
         return _map_sides(pair, lambda chosen, rejected: (chosen, rejected))
     if pair.chosen_length is None or pair.rejected_length is None:
-        raise ValueError(
-            "reduction='mean' divides by the number of response tokens: give chosen_length and rejected_length"
-        )
+        raise ValueError("reduction='mean' divides by the number of response tokens: give chosen_length and rejected_length")
     lengths = pair.chosen_length, pair.rejected_length
     return _map_sides(pair, lambda chosen, rejected: (chosen / lengths[0], rejected / lengths[1]))

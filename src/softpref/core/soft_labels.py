@@ -35,9 +35,7 @@ def _votes(votes_1: ArrayLike, votes_2: ArrayLike, votes_tie: ArrayLike) -> tupl
     return first + tie / 2, total
 
 
-def from_votes(
-    votes_1: ArrayLike, votes_2: ArrayLike, votes_tie: ArrayLike = 0, prior: BetaPrior | None = None
-) -> Floats:
+def from_votes(votes_1: ArrayLike, votes_2: ArrayLike, votes_tie: ArrayLike = 0, prior: BetaPrior | None = None) -> Floats:
     """p from vote counts, a tie counted as half a vote for each side: ``(v1 + t/2 + a) / (n + a + b)``.
 
     Even votes give exactly ½ under a symmetric prior and without one: a tie is counted by that.
@@ -67,9 +65,7 @@ def fit_beta_prior(votes_1: ArrayLike, votes_2: ArrayLike, votes_tie: ArrayLike 
 
     wins, total = _votes(votes_1, votes_2, votes_tie)
     if np.all(total < 2):
-        raise ValueError(
-            "no pair has two votes, so they cannot show how much people disagree: give a prior or use raw means"
-        )
+        raise ValueError("no pair has two votes, so they cannot show how much people disagree: give a prior or use raw means")
 
     def negative_log_likelihood(log_a: float) -> float:
         a = np.exp(log_a)

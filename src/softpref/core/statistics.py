@@ -51,9 +51,7 @@ def cluster_bootstrap(
     if len(codes) == 0:
         raise ValueError("no rows to estimate from")
     if any(len(array) != len(codes) for array in arrays):
-        raise ValueError(
-            f"{len(codes)} clusters were named for {[len(array) for array in arrays]} rows: name one for each"
-        )
+        raise ValueError(f"{len(codes)} clusters were named for {[len(array) for array in arrays]} rows: name one for each")
     order = np.argsort(codes, kind="stable")
     sizes = np.bincount(codes)
     starts = np.cumsum(sizes) - sizes
@@ -109,9 +107,7 @@ def seed_and_cluster_bootstrap(
         return cluster_bootstrap(statistic, *arrays, clusters=clusters, resamples=resamples, level=level, seed=seed)
     prompts, codes = np.unique(np.asarray(clusters), return_inverse=True)
     if any(len(array) != len(codes) for array in (*arrays, seed_codes)):
-        raise ValueError(
-            f"{len(codes)} clusters and {len(seed_codes)} seeds were named for {[len(a) for a in arrays]} rows"
-        )
+        raise ValueError(f"{len(codes)} clusters and {len(seed_codes)} seeds were named for {[len(a) for a in arrays]} rows")
     rng = np.random.default_rng(seed)
     seeds_drawn = rng.multinomial(len(names) - 1, np.full(len(names), 1 / len(names)), size=resamples)
     prompts_drawn = rng.multinomial(len(prompts), np.full(len(prompts), 1 / len(prompts)), size=resamples)
@@ -180,9 +176,14 @@ def sign_flip_test(differences: ArrayLike, draws: int = 9999, seed: int = 0) -> 
     if zeros == len(d) or len(d) == 1:
         return PairedTest(1.0, len(d), zeros, float(d.mean()), draws)
     found = permutation_test(
-        (d,), _mean, permutation_type="samples", vectorized=True, n_resamples=draws, batch=512,
+        (d,),
+        _mean,
+        permutation_type="samples",
+        vectorized=True,
+        n_resamples=draws,
+        batch=512,
         rng=np.random.default_rng(seed),
-    )  # fmt: skip
+    )
     return PairedTest(float(found.pvalue), len(d), zeros, float(found.statistic), len(found.null_distribution))
 
 

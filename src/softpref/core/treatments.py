@@ -113,9 +113,7 @@ def preference_loss(
             under which two equal sides would still be pushed.
         ValueError: a needed soft label, reference or length is missing.
     """
-    method = resolve(
-        loss_type, treatment=treatment, beta=beta, reduction=reduction, scale_target=scale_target, **loss_args
-    )
+    method = resolve(loss_type, treatment=treatment, beta=beta, reduction=reduction, scale_target=scale_target, **loss_args)
     return method(pair, soft_label)
 
 
@@ -183,9 +181,7 @@ def _check_arguments(name: str, base: BaseLoss, beta: float | None, loss_args: M
     for argument, value in loss_args.items():
         if argument not in known:
             own = known - {"beta"}
-            raise OptionError(
-                f"{name} has no argument {argument!r}" + (nearest(argument, own) if own else "; it takes none")
-            )
+            raise OptionError(f"{name} has no argument {argument!r}" + (nearest(argument, own) if own else "; it takes none"))
         _check_number(argument, value)
     if "beta" not in known:
         if beta is not None:

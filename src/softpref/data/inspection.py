@@ -84,9 +84,7 @@ def _odd(pairs: Sequence[PreferencePair], words: dict[str, list[int]]) -> list[O
         _collect("the same pair with both preferences", pairs, [_texts(pair) in reversed_twins for pair in pairs]),
         _collect("weight 0: teaches nothing", pairs, [pair.weight == 0 for pair in pairs]),
         _collect(f"a response over {FAR_FROM_MEDIAN} times the median length", pairs, [n > limit for n in longest]),
-        _collect(
-            "the replacement character \ufffd (text was decoded wrongly)", pairs, [_garbled(pair) for pair in pairs]
-        ),
+        _collect("the replacement character \ufffd (text was decoded wrongly)", pairs, [_garbled(pair) for pair in pairs]),
     ]
 
 

@@ -139,9 +139,7 @@ class PromptEncoder:
         if isinstance(prompt, str):
             return prompt + response if isinstance(response, str) else prompt
         if self.tokenizer.chat_template is None:
-            raise InputError(
-                "the data are messages, but the tokenizer has no chat template: give text, or set a template"
-            )
+            raise InputError("the data are messages, but the tokenizer has no chat template: give text, or set a template")
         try:
             return self._from_template([*prompt, *(response or ())], answered=response is not None)
         except TemplateError as error:
@@ -149,9 +147,7 @@ class PromptEncoder:
             raise SideError(side, f"the chat template refuses it ({error})", mend) from None
 
     def _from_template(self, messages: Iterable[Message | str], answered: bool) -> str:
-        return str(
-            self.tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=not answered)
-        )
+        return str(self.tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=not answered))
 
     def _refuse_markers(self, text: Text, side: str) -> None:
         """Messages that were rendered already must not be rendered again."""

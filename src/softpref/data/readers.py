@@ -163,9 +163,7 @@ def _messages(cell: str) -> list[Any] | None:
         parsed = json.loads(cell)
     except (ValueError, RecursionError):
         return None
-    found = isinstance(parsed, list) and any(
-        isinstance(one, dict) and one.keys() & {"role", "content"} for one in parsed
-    )
+    found = isinstance(parsed, list) and any(isinstance(one, dict) and one.keys() & {"role", "content"} for one in parsed)
     return parsed if found else None
 
 

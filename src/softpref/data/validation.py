@@ -179,9 +179,7 @@ def _meta(row: RowReader, read: Sequence[str]) -> dict[str, Any]:
     return {**extra, **row.mapping("meta")}
 
 
-def _without_identical(
-    drafts: list[_Draft], sides: tuple[str, str], options: ReadOptions, table: _Table
-) -> list[_Draft]:
+def _without_identical(drafts: list[_Draft], sides: tuple[str, str], options: ReadOptions, table: _Table) -> list[_Draft]:
     distinct = [draft for draft in drafts if draft.pair.chosen != draft.pair.rejected]
     if options.identical == "error":
         for draft in drafts:

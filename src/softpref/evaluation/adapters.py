@@ -65,9 +65,7 @@ def _merge(adapter: str, folder: str) -> None:
     embeddings = (plain.get_input_embeddings(), plain.get_output_embeddings())
     # merged into one of the two, an adapter would be in the other as well
     if tied and any(type(module).__module__.startswith("peft.") for module in embeddings):
-        raise InputError(
-            f"{adapter}: adapts embeddings that the head shares, which cannot be merged: leave engine vllm out"
-        )
+        raise InputError(f"{adapter}: adapts embeddings that the head shares, which cannot be merged: leave engine vllm out")
     whole.merge_and_unload().save_pretrained(folder)
 
 

@@ -92,9 +92,7 @@ class FitOptions:
         if self.method not in FITS:
             raise OptionError(f"method is {self.method!r}{nearest(self.method, FITS)}")
         if self.method == "temperature" and not self.symmetric:
-            raise OptionError(
-                "symmetric false has no effect on a temperature, which treats both sides alike: leave it out"
-            )
+            raise OptionError("symmetric false has no effect on a temperature, which treats both sides alike: leave it out")
         if not 0 < self.clip < 0.5:
             raise OptionError(f"clip is {self.clip:g}; it must lie between 0 and 0.5, both left out")
         if self.folds < 2:
@@ -180,9 +178,7 @@ def gold_rows(pairs: PairSet, options: GoldOptions) -> GoldRows:
             "if the better side always stands first, exchange the sides of half the pairs and label them again"
         )
     if pairs.reading.ties == len(pairs):
-        raise InputError(
-            f"{pairs.name}: soft_label: all are 0.5, a judge without an opinion; there is nothing to calibrate"
-        )
+        raise InputError(f"{pairs.name}: soft_label: all are 0.5, a judge without an opinion; there is nothing to calibrate")
     written = tuple(map(as_written, pairs))
     p = np.array([pair.soft_label for pair in written], dtype=np.float64)
     codes = np.unique(np.array(groups), return_inverse=True)[1]
@@ -353,9 +349,7 @@ def load_calibration(path: str | Path) -> Calibration:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         if found["softpref_calibration"] != FORMAT:
-            raise InputError(
-                f"{path}: is of format {found['softpref_calibration']}, and {FORMAT} is read; fit it again"
-            )
+            raise InputError(f"{path}: is of format {found['softpref_calibration']}, and {FORMAT} is read; fit it again")
         calibrator = CALIBRATORS[found["method"]](**found["parameters"])
         return Calibration(calibrator, float(found["clip"]), dict(found["fitted_on"]), dict(found["scores"]))
     except (ValueError, TypeError, KeyError) as error:
@@ -390,9 +384,7 @@ def calibrator_for(
     for name, here in (("judge", judge), ("orders", orders)):
         there = fitted_on.get(name)
         if None not in (here, there) and here != there:
-            raise InputError(
-                f"{path}: was fitted on {name} {there!r}, not {here!r}; fit one for the labels it shall mend"
-            )
+            raise InputError(f"{path}: was fitted on {name} {there!r}, not {here!r}; fit one for the labels it shall mend")
     return lambda p: float(apply_calibration(calibration, p))
 
 

@@ -56,9 +56,7 @@ def side_scores(model: str, pairs: Sequence[PreferencePair]) -> SideScores:
     """
     from softpref.scoring.score_all import score_all
 
-    tokens = tokenize_pairs(
-        pairs, tokenizer_of(model), TokenOptions(max_length=None, identical="keep"), name="pairs to score"
-    )
+    tokens = tokenize_pairs(pairs, tokenizer_of(model), TokenOptions(max_length=None, identical="keep"), name="pairs to score")
     scores = score_all(load_policy(model), tokens)
     return SideScores(_columns(scores.chosen, scores.rejected), _columns(scores.chosen_length, scores.rejected_length))
 

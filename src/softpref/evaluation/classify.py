@@ -60,9 +60,7 @@ def subject_of(model: str, reference: str | None = None, beta: float | None = No
         return Subject(model, reference, ImplicitReward(beta=beta))
     reward = reward_of_run(record)
     if reward.method == "sft":
-        raise OptionError(
-            f"{model}: was trained by sft, which compares nothing; classify a run that learned preferences"
-        )
+        raise OptionError(f"{model}: was trained by sft, which compares nothing; classify a run that learned preferences")
     if beta is not None and reward.beta is not None:
         raise OptionError(f"{model} was trained with beta {reward.beta}: leave beta out")
     if reference is not None and not reward.needs_reference:
@@ -91,9 +89,7 @@ def classify(
     return write_classification(output, subject, data, classification_figures(margins, pairs, subject.reward.beta))
 
 
-def write_classification(
-    output: str | Path, subject: Subject, data: str | Path, figures: Mapping[str, Any]
-) -> dict[str, Any]:
+def write_classification(output: str | Path, subject: Subject, data: str | Path, figures: Mapping[str, Any]) -> dict[str, Any]:
     """``classification.json`` from what ``classification_figures`` gave; returns what it holds."""
     result = {
         "model": subject.model,
@@ -194,11 +190,14 @@ def _reliability(predicted: Floats, p: Floats) -> list[dict[str, Any]]:
     edges = np.linspace(0, 1, RELIABILITY_BINS + 1)
     return [
         {
-            "low": float(low), "high": float(high), "count": int((which == i).sum()),
-            "mean_predicted": mean_or_none(predicted[which == i]), "mean_label": mean_or_none(p[which == i]),
+            "low": float(low),
+            "high": float(high),
+            "count": int((which == i).sum()),
+            "mean_predicted": mean_or_none(predicted[which == i]),
+            "mean_label": mean_or_none(p[which == i]),
         }
         for i, (low, high) in enumerate(pairwise(edges))
-    ]  # fmt: skip
+    ]
 
 
 def _by_bin(margins: Floats, p: Floats, draws: Draws) -> list[dict[str, Any]]:

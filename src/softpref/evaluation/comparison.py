@@ -70,9 +70,7 @@ def compare(ours: Side, theirs: Side, prompts: Sequence[Text], judge: Judge, out
 def judge_sides(ours: Side, theirs: Side, prompts: Sequence[Text], judge: Judge, store: JudgementStore) -> Judged:
     """Both orders of every pair of responses, asked or taken from the store. Raises OptionError for unequal numbers."""
     if not len(ours.responses) == len(theirs.responses) == len(prompts):
-        raise OptionError(
-            f"{ours.name} and {theirs.name} have not the same number of responses: compare like with like"
-        )
+        raise OptionError(f"{ours.name} and {theirs.name} have not the same number of responses: compare like with like")
     comparisons = [
         Comparison(str(i), prompt, _alike(prompt, a), _alike(prompt, b))
         for i, (prompt, a, b) in enumerate(zip(prompts, ours.responses, theirs.responses, strict=True))

@@ -67,9 +67,7 @@ def _responses(folder: Path, evaluation: str) -> Path:
     return folder / EVALUATIONS_FOLDER / evaluation / "responses.jsonl"
 
 
-def _point(
-    step: int, kl: float, prompts: Sequence[Text], responses: Sequence[Response], reward: Reward
-) -> dict[str, Any]:
+def _point(step: int, kl: float, prompts: Sequence[Text], responses: Sequence[Response], reward: Reward) -> dict[str, Any]:
     scores = [reward.of(prompts[r.prompt], r.text) for r in responses]
     estimate = cluster_bootstrap(np.mean, scores, clusters=[r.prompt for r in responses])
     interval = {"reward": estimate.value, "low": estimate.low, "high": estimate.high}

@@ -41,9 +41,7 @@ def short_names(paths: Sequence[str]) -> list[str]:
         meant: dict[str, set[tuple[str, ...]]] = {}
         for name, part in zip(names, parts, strict=True):
             meant.setdefault(name, set()).add(part)
-        names = [
-            "/".join(part[-depth:]) if len(meant[name]) > 1 else name for name, part in zip(names, parts, strict=True)
-        ]
+        names = ["/".join(part[-depth:]) if len(meant[name]) > 1 else name for name, part in zip(names, parts, strict=True)]
     return names
 
 

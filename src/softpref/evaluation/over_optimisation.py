@@ -184,8 +184,7 @@ def sample_log_ratios(model: str, reference: str, prompts: Sequence[Text], respo
 
     encoder = PromptEncoder(tokenizer_of(model))
     samples = [
-        TokenizedPair(encoder.prompt(prompts[r.prompt]), list(r.tokens), [], None, 1.0, i)
-        for i, r in enumerate(responses)
+        TokenizedPair(encoder.prompt(prompts[r.prompt]), list(r.tokens), [], None, 1.0, i) for i, r in enumerate(responses)
     ]
     found = [score_all(load_policy(name), samples).chosen.double().cpu().numpy() for name in (model, reference)]
     ratios: Floats = found[0] - found[1]

@@ -117,9 +117,7 @@ def _through_transformers(
     yield from generate(load_policy(model), tokenizer_of(model), prompts, sampling, done)
 
 
-def _through_vllm(
-    model: str, prompts: Sequence[Text], sampling: Sampling, done: Container[int]
-) -> Iterator[list[Response]]:
+def _through_vllm(model: str, prompts: Sequence[Text], sampling: Sampling, done: Container[int]) -> Iterator[list[Response]]:
     from softpref.generation.vllm_engine import VllmEngine, generation_config_of, saved_dtype
 
     require_engine("vllm")

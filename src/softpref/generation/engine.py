@@ -12,9 +12,19 @@ ENGINES = ("transformers", "vllm")
 
 # Which model answers, how it is drawn from and what a log-prob means is said elsewhere; code from a model's folder is not run.
 _NOT_OPTIONS = (
-    "model", "revision", "tokenizer", "skip_tokenizer_init", "load_format", "hf_overrides", "generation_config",
-    "override_generation_config", "logits_processors", "logprobs_mode", "seed", "trust_remote_code",
-)  # fmt: skip
+    "model",
+    "revision",
+    "tokenizer",
+    "skip_tokenizer_init",
+    "load_format",
+    "hf_overrides",
+    "generation_config",
+    "override_generation_config",
+    "logits_processors",
+    "logprobs_mode",
+    "seed",
+    "trust_remote_code",
+)
 # Memory and speed: no response hangs on these, so they may change between two legs of a run.
 _DECIDE_NOTHING = ("gpu_memory_utilization", "kv_cache_memory_bytes", "max_model_len", "max_num_seqs")
 

@@ -115,9 +115,13 @@ def _one_batch(
     if sampling.temperature > 0:
         drawing = {"do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
     config = GenerationConfig(
-        max_new_tokens=sampling.max_new_tokens, num_return_sequences=sampling.samples, eos_token_id=sorted(ends),
-        pad_token_id=pad, use_cache=True, **drawing,
-    )  # fmt: skip
+        max_new_tokens=sampling.max_new_tokens,
+        num_return_sequences=sampling.samples,
+        eos_token_id=sorted(ends),
+        pad_token_id=pad,
+        use_cache=True,
+        **drawing,
+    )
     was_training = model.training
     model.eval()
     with torch.random.fork_rng(), torch.no_grad():

@@ -120,9 +120,15 @@ def _request(sampling: Sampling, place: int, ends: Collection[int]) -> Any:
     # vLLM counts on from it for the other samples of a prompt
     seed = sampling.seed * 1_000_003 + place * sampling.samples
     return SamplingParams(
-        temperature=sampling.temperature, top_p=sampling.top_p, n=sampling.samples, max_tokens=sampling.max_new_tokens,
-        stop_token_ids=sorted(ends), seed=seed, logprobs=0, detokenize=False,
-    )  # fmt: skip
+        temperature=sampling.temperature,
+        top_p=sampling.top_p,
+        n=sampling.samples,
+        max_tokens=sampling.max_new_tokens,
+        stop_token_ids=sorted(ends),
+        seed=seed,
+        logprobs=0,
+        detokenize=False,
+    )
 
 
 @contextmanager

@@ -97,9 +97,7 @@ def _ask_until_done(
             time.sleep(POLL_SECONDS)
 
 
-def _claimed(
-    judge: Judge, questions: Iterable[Question], store: JudgementStore, elsewhere: list[Question]
-) -> Iterator[Question]:
+def _claimed(judge: Judge, questions: Iterable[Question], store: JudgementStore, elsewhere: list[Question]) -> Iterator[Question]:
     """The questions that are this run's to ask; those that another run is asking are put aside."""
     for question in questions:
         if store.claim(judge.identity, question):
@@ -108,9 +106,7 @@ def _claimed(
             elsewhere.append(question)
 
 
-def judgements(
-    judge: Judge, comparisons: Iterable[Comparison], store: JudgementStore, both: bool = True
-) -> Iterator[Judgement]:
+def judgements(judge: Judge, comparisons: Iterable[Comparison], store: JudgementStore, both: bool = True) -> Iterator[Judgement]:
     """What the store says of each comparison, in their order. Nothing is asked."""
     for comparison in comparisons:
         asked = orders(comparison, both)

@@ -41,9 +41,7 @@ def checkpoint_version(name: str, model: Any) -> str:
     if not Path(name).is_dir():
         return str(getattr(model.config, "_commit_hash", None))
     digest = hashlib.sha256()
-    for path in sorted(
-        p for p in Path(name).iterdir() if p.suffix in (".safetensors", ".json", ".jinja", ".model", ".txt")
-    ):
+    for path in sorted(p for p in Path(name).iterdir() if p.suffix in (".safetensors", ".json", ".jinja", ".model", ".txt")):
         digest.update(f"{path.name} {path.stat().st_size}\n".encode())
         with path.open("rb") as file:
             while chunk := file.read(1 << 24):

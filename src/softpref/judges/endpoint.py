@@ -71,9 +71,7 @@ class Endpoint:
         key = os.environ.get(KEY_VARIABLE, "none")
         # the client's default transport looks through all its connections twice a call
         transport = DefaultAioHttpClient()
-        return AsyncOpenAI(
-            base_url=self.base_url, api_key=key, timeout=self.timeout, max_retries=0, http_client=transport
-        )
+        return AsyncOpenAI(base_url=self.base_url, api_key=key, timeout=self.timeout, max_retries=0, http_client=transport)
 
     async def logprobs(self, client: AsyncOpenAI, asked: str | list[Message], can: Capability) -> Reply:
         """The first answer tokens and their alternatives: ``{"sampled": […], "positions": [{token: log-prob}], "text"}``."""

@@ -70,8 +70,7 @@ def _combined(said: Mapping[str, Judgement], average: str, needed: int) -> Combi
     enough = len(answered) >= needed
     weight = 1 / len(answered) if enough else 0.0
     shares = {
-        name: Share(one.p, 0.0 if one.p is None else weight, one.failures if one.p is None else ())
-        for name, one in said.items()
+        name: Share(one.p, 0.0 if one.p is None else weight, one.failures if one.p is None else ()) for name, one in said.items()
     }
     identifier = next(iter(said.values())).id
     if not enough:

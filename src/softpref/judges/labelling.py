@@ -182,9 +182,7 @@ def orders_text(both: bool) -> str:
     return "both" if both else "response 1 first only"
 
 
-def summarise(
-    judge: str, pairs: Sequence[PreferencePair], found: Sequence[Judgement], options: LabelOptions
-) -> Labelling:
+def summarise(judge: str, pairs: Sequence[PreferencePair], found: Sequence[Judgement], options: LabelOptions) -> Labelling:
     """The figures of one judge on one file; see ``Labelling``."""
     answered = [j for j in found if j.p is not None]
     first = np.array([j.first_shown for j in answered], dtype=float)

@@ -102,9 +102,7 @@ class LocalJudge:
         marker = next((m for m in self._encoder.markers.values() if any(m in text for text in texts)), None)
         if marker is not None:
             # tokenised, it would be the marker itself: a response could end its own turn and speak as the judge
-            return Answer(
-                question, failure=f"the text holds {marker!r}, which this model's tokenizer reads as a marker"
-            )
+            return Answer(question, failure=f"the text holds {marker!r}, which this model's tokenizer reads as a marker")
         chat = self.tokenizer.chat_template is not None
         ids = self._encoder.prompt(self.prompt.as_messages(question) if chat else self.prompt.as_text(question))
         limit = position_limit(self.model)
@@ -123,9 +121,7 @@ class LocalJudge:
             yield from self._from_logps(some, self._next_token.of_rows([row.ids for row in some]))
 
     def _from_logps(self, rows: Sequence[_Row], logps: Tensor) -> Iterator[Answer]:
-        by_spelling = {
-            spelling: logps[:, ids].cpu().double().logsumexp(1).tolist() for spelling, ids in self._spellings.items()
-        }
+        by_spelling = {spelling: logps[:, ids].cpu().double().logsumexp(1).tolist() for spelling, ids in self._spellings.items()}
         top = logps.topk(min(KEPT_TOKENS, logps.shape[1]))
         top_ids, top_logps = top.indices.tolist(), top.values.tolist()
         for i, row in enumerate(rows):

@@ -100,13 +100,9 @@ def parse_prompt(text: str, where: str) -> JudgePrompt:
         missing = [place for place in ("prompt", "first", "second") if f"{{{place}}}" not in template]
         if missing:
             raise InputError(f"{where}: {key} has no {{{missing[0]}}}; the judge would not see it")
-    first, second = (
-        tuple(str(spelling).strip() for spelling in values["answers"][side]) for side in ("first", "second")
-    )
+    first, second = (tuple(str(spelling).strip() for spelling in values["answers"][side]) for side in ("first", "second"))
     if not first or not second or set(first) & set(second) or "" in {*first, *second}:
-        raise InputError(
-            f"{where}: answers.first and answers.second need at least one spelling each, and none in common"
-        )
+        raise InputError(f"{where}: answers.first and answers.second need at least one spelling each, and none in common")
     head = {key: values[key] for key in ("name", "version", "asks_for", "criterion", "text")}
     return JudgePrompt(**head, system=values["chat"]["system"], user=values["chat"]["user"], first=first, second=second)
 

@@ -83,9 +83,7 @@ def read_verdicts(texts: Sequence[str], prompt: JudgePrompt, prior: float) -> Re
     first, second = verdicts.count(1), verdicts.count(2)
     read = first + second
     if read * 2 < len(texts) or read == 0:
-        return Reading(
-            mass=read / max(1, len(texts)), failure=f"{read} of {len(texts)} sampled verdicts were an answer"
-        )
+        return Reading(mass=read / max(1, len(texts)), failure=f"{read} of {len(texts)} sampled verdicts were an answer")
     total = read + 2 * prior
     counted = Reading(math.log((first + prior) / total), math.log((second + prior) / total), read / len(texts))
     return turned(counted, prompt)

@@ -196,9 +196,7 @@ def fit_scale(score_1: ArrayLike, score_2: ArrayLike, soft_label: ArrayLike) -> 
     if not np.sum((p - 0.5) * difference) > 0:
         raise InputError("the higher score does not go with the preferred response: no scale above 0 fits these labels")
     if not np.sum((p - (difference > 0)) * difference) < 0:
-        raise InputError(
-            "the higher score is the certain winner of every pair: any scale fits; give more pairs or soft labels"
-        )
+        raise InputError("the higher score is the certain winner of every pair: any scale fits; give more pairs or soft labels")
     return 1 / fit_temperature(difference, p)
 
 

@@ -75,9 +75,7 @@ class ServerSettings:
         if self.api not in APIS:
             raise OptionError(f"api is {self.api!r}{nearest(self.api, APIS)}")
         if min(self.concurrency, self.samples) < 1 or self.retries < 0 or not (self.timeout > 0 and self.prior > 0):
-            raise OptionError(
-                "concurrency and samples must be at least 1, timeout and prior above 0, retries at least 0"
-            )
+            raise OptionError("concurrency and samples must be at least 1, timeout and prior above 0, retries at least 0")
         if self.max_cost is not None and (self.price_in is None or self.price_out is None):
             raise OptionError("max_cost needs price_in and price_out, per million tokens")
 
@@ -170,9 +168,7 @@ class ServerJudge:
         if self._stopping:
             raise KeyboardInterrupt
         if self._spent() and next(questions, None) is not None:
-            raise InterruptedRunError(
-                f"the budget is reached after {self.usage.calls} calls; what was judged is stored"
-            )
+            raise InterruptedRunError(f"the budget is reached after {self.usage.calls} calls; what was judged is stored")
 
     async def _call(self, client: AsyncOpenAI, questions: Iterator[Question], arrived: Arrived) -> None:
         """One of ``concurrency``: it sends the next question as soon as it has an answer, before that is looked at."""

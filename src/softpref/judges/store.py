@@ -64,9 +64,7 @@ class JudgementStore:
             self._check_version()
             self._db.executescript(_SCHEMA)
         except sqlite3.DatabaseError as error:
-            raise InputError(
-                f"{self.path}: is no judgement store ({error}); move it away, or give another output"
-            ) from error
+            raise InputError(f"{self.path}: is no judgement store ({error}); move it away, or give another output") from error
         self._opened = time.time()
         self._owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex}"
         self._synced = time.monotonic()
@@ -144,9 +142,7 @@ class JudgementStore:
         [version] = self._db.execute("PRAGMA user_version").fetchone()
         tables = self._db.execute("SELECT COUNT(*) FROM sqlite_master WHERE type = 'table'").fetchone()[0]
         if tables and version != VERSION:
-            raise InputError(
-                f"{self.path}: was written by another version of softpref ({version}); give another output"
-            )
+            raise InputError(f"{self.path}: was written by another version of softpref ({version}); give another output")
         self._db.execute(f"PRAGMA user_version = {VERSION}")
 
     def _sync(self) -> None:

@@ -104,9 +104,7 @@ def label_together(
     return result
 
 
-def _sources(
-    combined: Sequence[Combined], judges: Mapping[str, Judge], joint: Joint, identity: str
-) -> Iterator[dict[str, Any]]:
+def _sources(combined: Sequence[Combined], judges: Mapping[str, Judge], joint: Joint, identity: str) -> Iterator[dict[str, Any]]:
     named = {name: by_judge(judge) for name, judge in judges.items()}
     for one in combined:
         shares = {name: {**named[name], **share.as_dict()} for name, share in one.shares.items()}

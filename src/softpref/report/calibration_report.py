@@ -13,13 +13,17 @@ from softpref.report.document import Block, Column, Document, Figure, Section, T
 from softpref.report.palette import colours_of
 
 POINTS = (
-    Column("when", ""), Column("p", "mean p", "number"), Column("gold", "mean gold", "estimate"),
+    Column("when", ""),
+    Column("p", "mean p", "number"),
+    Column("gold", "mean gold", "estimate"),
     Column("rows", "rows", "count"),
-)  # fmt: skip
+)
 SCORE_COLUMNS = (
-    Column("score", "lower is better"), Column("before", "before", "estimate"), Column("after", "after", "estimate"),
+    Column("score", "lower is better"),
+    Column("before", "before", "estimate"),
+    Column("after", "after", "estimate"),
     Column("difference", "after − before", "estimate_signed"),
-)  # fmt: skip
+)
 CAPTION = "Reliability before and after calibration"
 TEXT = (
     'Mean gold label against mean p in ten bins of p, with 95% intervals over groups. "After" is out of fold. On the diagonal, '
@@ -71,12 +75,8 @@ def _reliability(outcome: Outcome) -> Figure:
     bars = {when: [(gold["low"], gold["high"]) for _, gold in some] for when, some in series.items()}
     axes_names = ("p that the first side is better", "mean gold label")
     drawn = charts.reliability(points, colours_of(list(points)), axes_names, CAPTION, "reliability-", bars)
-    said = "; ".join(
-        f"{when}: " + ", ".join(f"{label:.2f} at p = {p:.2f}" for p, label in some) for when, some in points.items()
-    )
-    return Figure(
-        "reliability", CAPTION, f"Mean gold label {said}.", drawn, Table("reliability", CAPTION, POINTS, rows)
-    )
+    said = "; ".join(f"{when}: " + ", ".join(f"{label:.2f} at p = {p:.2f}" for p, label in some) for when, some in points.items())
+    return Figure("reliability", CAPTION, f"Mean gold label {said}.", drawn, Table("reliability", CAPTION, POINTS, rows))
 
 
 def _scores(scores: Mapping[str, Any]) -> Table:

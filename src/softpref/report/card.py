@@ -112,9 +112,7 @@ def _what(run: RunResult) -> str:
     if method["base"] == "sft":
         return f"Fine-tuned from {start} on {code(run.run['data']['file'])} by imitation, with softpref."
     name = (
-        GEOMETRIC.get(method["base"], method["base"].upper())
-        if method["label_treatment"] == "geometric"
-        else method["loss_type"]
+        GEOMETRIC.get(method["base"], method["base"].upper()) if method["label_treatment"] == "geometric" else method["loss_type"]
     )
     arguments = ", ".join(f"{key} = {value}" for key, value in method["arguments"].items())
     return (
@@ -134,9 +132,7 @@ def _limits(run: RunResult) -> list[str]:
     if (run.run["data"].get("labelling") or {}).get("judge"):
         said.append("The labels come from a judge model, whose biases the policy may have learned.")
     if run.evaluations:
-        said.append(
-            "Win rates are those of a judge, not of people, and hold for these prompts and this way of decoding."
-        )
+        said.append("Win rates are those of a judge, not of people, and hold for these prompts and this way of decoding.")
     said.append("One run with one seed: another seed gives other figures.")
     said.append("Nothing here was tested for safety.")
     return said

@@ -40,12 +40,29 @@ FEW = 12
 LONG_NAME = 20
 FAMILY = "system-ui, sans-serif"
 STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none", "svg.hashsalt": "softpref", "font.size": FONT, "axes.spines.top": False,
-    "axes.spines.right": False, "axes.spines.left": False, "axes.edgecolor": INK, "axes.labelcolor": INK,
-    "axes.linewidth": 0.7, "axes.labelsize": FONT, "xtick.color": INK, "ytick.color": INK, "ytick.major.size": 0,
-    "xtick.major.width": 0.7, "xtick.major.size": 3, "text.color": INK, "text.parse_math": False, "axes.grid": True,
-    "axes.grid.axis": "y", "grid.color": GRID, "grid.linewidth": 0.8, "axes.axisbelow": True,
-}  # fmt: skip
+    "svg.fonttype": "none",
+    "svg.hashsalt": "softpref",
+    "font.size": FONT,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.spines.left": False,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.linewidth": 0.7,
+    "axes.labelsize": FONT,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "ytick.major.size": 0,
+    "xtick.major.width": 0.7,
+    "xtick.major.size": 3,
+    "text.color": INK,
+    "text.parse_math": False,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "grid.color": GRID,
+    "grid.linewidth": 0.8,
+    "axes.axisbelow": True,
+}
 _VARIABLES = {
     INK: "currentColor",
     GRID: "var(--grid, {})",
@@ -272,9 +289,15 @@ def _rows(axes: Axes, names: Sequence[str], x: str, middle: float | None, percen
 
 def _beside(axes: Axes, text: str, y: float, colour: str) -> None:
     axes.annotate(
-        text, (1, y), (6, 0), xycoords=("axes fraction", "data"), textcoords="offset points", va="center", color=colour,
+        text,
+        (1, y),
+        (6, 0),
+        xycoords=("axes fraction", "data"),
+        textcoords="offset points",
+        va="center",
+        color=colour,
         annotation_clip=False,
-    )  # fmt: skip
+    )
 
 
 def _name_lines(axes: Axes, drawn: Mapping[str, Line2D], colours: Colours, height: float) -> None:

@@ -75,9 +75,7 @@ def _verdict(pairs: PairSet, found: Inspection, opinions: Opinions) -> tuple[str
     if not pairs.labelled:
         return "The pairs carry no soft label yet.", detail
     below = [float((pair.soft_label or 0.0) < UNSURE) for pair in pairs]
-    sentence = (
-        f"{interval(mean_by_prompt(below, map(prompt_of, pairs)), '.0%')} of the labels are unsure (p < {UNSURE:g})"
-    )
+    sentence = f"{interval(mean_by_prompt(below, map(prompt_of, pairs)), '.0%')} of the labels are unsure (p < {UNSURE:g})"
     if longer := longer_wins(pairs):
         sentence += f"; of two unequal lengths the longer is preferred in {interval(longer, '.0%')} of pairs"
     if two := mean_agreement(opinions):

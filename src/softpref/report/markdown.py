@@ -43,9 +43,7 @@ def _block(block: Block) -> Iterator[str]:
     elif isinstance(block, Facts):
         yield from _titled(
             block.caption,
-            "\n".join(
-                f"- {escaped(name)}: {code(value) if block.folded else escaped(value)}" for name, value in block.rows
-            ),
+            "\n".join(f"- {escaped(name)}: {code(value) if block.folded else escaped(value)}" for name, value in block.rows),
             "",
         )
     elif isinstance(block, Note):

@@ -30,9 +30,7 @@ FORMATS = ("html", "markdown")
 SHOWN_ROWS = 40
 
 
-def write_report(
-    folders: Sequence[str | Path], output: str | Path, title: str = "softpref report", form: str = "html"
-) -> Path:
+def write_report(folders: Sequence[str | Path], output: str | Path, title: str = "softpref report", form: str = "html") -> Path:
     """Write the report on these run folders and head-to-heads, as ``html`` or ``markdown``.
 
     Raises InputError where a folder holds neither, OptionError for another form.
@@ -57,9 +55,7 @@ def _write(text: str, output: str | Path) -> Path:
 
 def html(document: Document) -> str:
     """The page as text."""
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_seen
-    )
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_seen)
     environment.filters.update(
         shown=shown,
         cell=_cell,
@@ -88,9 +84,7 @@ def _source(name: str) -> str:
 
 def _style() -> str:
     light, dark = variables(LIGHT, SERIES), variables(DARK, SERIES_DARK)
-    themes = (
-        f":root {{ color-scheme: light dark; {light} }}\n@media (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}\n"
-    )
+    themes = f":root {{ color-scheme: light dark; {light} }}\n@media (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}\n"
     return f"{themes}@media print {{ :root {{ color-scheme: light; {light} }} }}\n{_source('page.css')}"
 
 

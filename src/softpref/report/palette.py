@@ -11,13 +11,27 @@ from typing import TypeAlias
 Colours: TypeAlias = Mapping[str, str]
 
 LIGHT = {
-    "ground": "#fcfcfa", "panel": "#f3f3ee", "ink": "#1b1d22", "soft": "#575b64", "line": "#dcdcd4",
-    "grid": "#e6e6df", "accent": "#2b5f9e", "alert": "#9c3d10", "alert-ground": "#fbf0e8",
-}  # fmt: skip
+    "ground": "#fcfcfa",
+    "panel": "#f3f3ee",
+    "ink": "#1b1d22",
+    "soft": "#575b64",
+    "line": "#dcdcd4",
+    "grid": "#e6e6df",
+    "accent": "#2b5f9e",
+    "alert": "#9c3d10",
+    "alert-ground": "#fbf0e8",
+}
 DARK = {
-    "ground": "#15171b", "panel": "#1e2127", "ink": "#e8e8e4", "soft": "#a4a8b0", "line": "#353941",
-    "grid": "#2a2e35", "accent": "#8ab4e8", "alert": "#f0ae86", "alert-ground": "#2b211b",
-}  # fmt: skip
+    "ground": "#15171b",
+    "panel": "#1e2127",
+    "ink": "#e8e8e4",
+    "soft": "#a4a8b0",
+    "line": "#353941",
+    "grid": "#2a2e35",
+    "accent": "#8ab4e8",
+    "alert": "#f0ae86",
+    "alert-ground": "#2b211b",
+}
 
 # One after the other for the runs of a page. The hues follow Okabe and Ito (2008), darkened for text; black is left to the axes.
 SERIES = ("#2b5f9e", "#b04a17", "#2b7460", "#7a4a9c", "#7f5f00", "#14707f", "#a63c6b", "#5f5a4c", "#59691a")

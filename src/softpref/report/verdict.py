@@ -56,18 +56,14 @@ def _of_duels(duel: HeadToHead) -> Verdict:
     pairs = duel.figures["pairs"]
     means = mean_win_rates(duel.figures)
     best = max(means, key=lambda name: means[name])
-    fought = sorted(
-        (pair for pair in pairs if best in (pair["model"], pair["against"])), key=lambda pair: _value(best, pair)
-    )
+    fought = sorted((pair for pair in pairs if best in (pair["model"], pair["against"])), key=lambda pair: _value(best, pair))
     beaten = [pair for pair in fought if _significant(pair) and _value(best, pair) > 0.5]
     closest = f"{_rate(win_rate_of(best, fought[0]))} against {_other(best, fought[0])}"
     judge = short(duel.figures["judge"])
     detail = f"Head to head on {_prompts(fought)} prompts{_seeds(fought)}, judged by {judge}, in both orders."
     if len(means) == 2:
         verb = "is preferred to" if beaten else "cannot be told apart from"
-        return Verdict(
-            f"{best} {verb} {_other(best, fought[0])}: {_rate(win_rate_of(best, fought[0]))} of comparisons.", detail
-        )
+        return Verdict(f"{best} {verb} {_other(best, fought[0])}: {_rate(win_rate_of(best, fought[0]))} of comparisons.", detail)
     average = f"{percent(means[best])} of comparisons on average, at worst {closest}"
     if len(beaten) == len(fought):
         return Verdict(f"{best} beats each of the {len(fought)} others: it is preferred in {average}.", detail)

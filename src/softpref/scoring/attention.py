@@ -133,9 +133,17 @@ def _flash(
     q, k, v = (one[0].transpose(0, 1) for one in (query, key, value))
     sight = (-1 if window is None else window - 1, 0)
     found = varlen_attn(
-        q.contiguous(), k[seen], v[seen], ends_q, ends_k, longest_q, longest_k, scale=scaling, window_size=sight,
+        q.contiguous(),
+        k[seen],
+        v[seen],
+        ends_q,
+        ends_k,
+        longest_q,
+        longest_k,
+        scale=scaling,
+        window_size=sight,
         enable_gqa=q.shape[1] != k.shape[1],
-    )  # fmt: skip
+    )
     return found.unsqueeze(0)  # type: ignore[union-attr]
 
 

@@ -62,9 +62,7 @@ def compiled_attention(
     """``block_attention``, compiled; None where it cannot be, which is logged once."""
     if not query.is_cuda or not query.dtype == key.dtype == value.dtype or query.dtype not in DTYPES:
         return None
-    kind = Kind(
-        query.device, query.dtype, query.shape[1], key.shape[1], query.shape[3], value.shape[3], scaling, softcap
-    )
+    kind = Kind(query.device, query.dtype, query.shape[1], key.shape[1], query.shape[3], value.shape[3], scaling, softcap)
     if kind in _refused:
         return None
     try:
@@ -108,9 +106,14 @@ def block_attention(
     # a cap that the compiler takes for a variable, as it does with numbers if shapes are, is one that it cannot lower
     with dynamo_config.patch(specialize_float=True):
         found: Tensor = (kernel or flex_attention)(
-            query, key, value, score_mod=_cap(softcap), block_mask=mask, scale=scaling,
+            query,
+            key,
+            value,
+            score_mod=_cap(softcap),
+            block_mask=mask,
+            scale=scaling,
             enable_gqa=query.shape[1] != key.shape[1],
-        )  # fmt: skip
+        )
     return found.transpose(1, 2).contiguous()
 
 
@@ -128,9 +131,7 @@ def block_mask(spans: tuple[Span, ...], window: int | None, device: torch.device
         return in_prefix | ((own_from[q] <= k) & (k <= q))
 
     tokens = len(own.own_from)
-    return BlockMask.from_kv_blocks(
-        *_listed(touched & ~whole, device), *_listed(whole, device), BLOCK, sees, (tokens, tokens)
-    )
+    return BlockMask.from_kv_blocks(*_listed(touched & ~whole, device), *_listed(whole, device), BLOCK, sees, (tokens, tokens))
 
 
 def runs(spans: Sequence[Span], window: int | None) -> Runs:

@@ -124,7 +124,5 @@ def _pieces(group: Group, start: int, share_prompt: bool) -> Iterator[_Piece]:
         if prompt and response:
             predictors.insert(0, prompt_start + len(prompt) - 1)
         targets = response if prompt else response[1:]
-        yield _Piece(
-            computed, Span(start, start + len(computed), prompt_start, prefix_end), predictors, targets, len(response)
-        )
+        yield _Piece(computed, Span(start, start + len(computed), prompt_start, prefix_end), predictors, targets, len(response))
         start += len(computed)

@@ -85,9 +85,7 @@ class SoftPreferenceConfig(TrainingArguments):
         beta = self.beta
         if beta is None and has_beta(self.loss_type):
             beta = DEFAULT_BETA
-        return resolve(
-            self.loss_type, treatment=self.label_treatment, beta=beta, reduction=self.reduction, **self.loss_args
-        )
+        return resolve(self.loss_type, treatment=self.label_treatment, beta=beta, reduction=self.reduction, **self.loss_args)
 
     def token_options(self, context: int | None = None) -> TokenOptions:
         """What tokenisation needs of these options. No sequence is longer than the model's ``context``, in tokens."""
@@ -120,23 +118,15 @@ class SoftPreferenceConfig(TrainingArguments):
         if self.ties is not None and self.method().treatment != "hard":
             raise OptionError(f"ties has no effect with label_treatment {self.method().treatment!r}: leave it out")
         if not self.method().base.needs_rejected and self.method().treatment != "hard":
-            raise OptionError(
-                f"{self.method().name} trains on the chosen side alone, as it stands: leave label_treatment out"
-            )
+            raise OptionError(f"{self.method().name} trains on the chosen side alone, as it stands: leave label_treatment out")
         if self.include_num_input_tokens_seen not in ("no", False):
-            raise OptionError(
-                "include_num_input_tokens_seen has no effect here: tokens_per_second is logged; leave it out"
-            )
+            raise OptionError("include_num_input_tokens_seen has no effect here: tokens_per_second is logged; leave it out")
         if self.remove_unused_columns:
-            raise OptionError(
-                "remove_unused_columns has no effect here: an unread column is an error already; leave it out"
-            )
+            raise OptionError("remove_unused_columns has no effect here: an unread column is an error already; leave it out")
         if self.label_smoothing_factor:
             raise OptionError("label_smoothing_factor has no effect here: soft labels say per pair how sure they are")
         if self.n_gpu > 1:
-            raise OptionError(
-                "one process sees several GPUs: start with torchrun or accelerate launch, one process a GPU"
-            )
+            raise OptionError("one process sees several GPUs: start with torchrun or accelerate launch, one process a GPU")
 
     def _check_world(self) -> None:
         started = int(os.environ.get("WORLD_SIZE", "1"))

@@ -76,9 +76,7 @@ class RunningMeans:
             if both[1] > 0:
                 means[name] = float(both[0] / both[1])
         if seconds:
-            means.update(
-                {f"{name}_per_second": n * accelerator.num_processes / seconds for name, n in self._counts.items()}
-            )
+            means.update({f"{name}_per_second": n * accelerator.num_processes / seconds for name, n in self._counts.items()})
         for kept in (self._sums, self._weights, self._counts):
             kept.clear()
         return means

@@ -97,9 +97,7 @@ def prompt_rows(dataset: Any, name: str) -> list[PromptRow]:
         return rows
     numbered = [(i, {"prompt": row} if isinstance(row, str) else row) for i, row in enumerate(rows, start=1)]
     if not all(isinstance(row, Mapping) for _, row in numbered):
-        raise InputError(
-            f"{name}: holds {type(rows[0]).__name__}; online training takes prompts, or rows with a prompt"
-        )
+        raise InputError(f"{name}: holds {type(rows[0]).__name__}; online training takes prompts, or rows with a prompt")
     check_prompts(numbered, name, [])
     return _prompt_rows(numbered, name)
 
@@ -262,9 +260,7 @@ class OnlineRecord:
 
     def add_labels(self, step: int, pairs: Sequence[SampledPair], labels: Sequence[PairLabel]) -> None:
         """Append what it was labelled with."""
-        lines = (
-            {"step": step, "row": pair.prompt.row, **asdict(label)} for pair, label in zip(pairs, labels, strict=True)
-        )
+        lines = ({"step": step, "row": pair.prompt.row, **asdict(label)} for pair, label in zip(pairs, labels, strict=True))
         self._append(self.labels_file, lines)
 
     def _append(self, file: Path, lines: Iterator[Mapping[str, Any]]) -> None:
@@ -273,7 +269,5 @@ class OnlineRecord:
 
 
 def _drawn(step: int, pair: SampledPair) -> dict[str, Any]:
-    responses = [
-        {key: getattr(one, key) for key in ("text", "tokens", "finished")} for one in (pair.first, pair.second)
-    ]
+    responses = [{key: getattr(one, key) for key in ("text", "tokens", "finished")} for one in (pair.first, pair.second)]
     return {"step": step, "row": pair.prompt.row, "prompt": pair.prompt.prompt, "responses": responses}

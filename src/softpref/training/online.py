@@ -100,9 +100,7 @@ class OnlineSoftPreferenceTrainer(SoftPreferenceTrainer):
         self._prompts: str | None = None
         # what is drawn tomorrow cannot be scored today
         args.precompute_ref_log_probs = False
-        super().__init__(
-            model, args, train_dataset, eval_dataset, processing_class, ref_model, peft_config, **kwargs
-        )  # fmt: skip
+        super().__init__(model, args, train_dataset, eval_dataset, processing_class, ref_model, peft_config, **kwargs)
         self.sampler = sampler or _SAMPLERS[online.engine](online, self.train_dataset)
         if online.labels == "self":
             self._refuse_a_start_without_preference()
@@ -164,13 +162,9 @@ class OnlineSoftPreferenceTrainer(SoftPreferenceTrainer):
         self._means.add({**self._sample_metrics(pairs, labels, logps), **self._engine_metrics(pairs, logps)})
         self._stop_where_the_judge_is_gone(labels)
         labelled = zip(pairs, labels, strict=True)
-        return [
-            self._batch(batch, list(itertools.islice(labelled, sum(bool(p.weight) for p in batch)))) for batch in asked
-        ]
+        return [self._batch(batch, list(itertools.islice(labelled, sum(bool(p.weight) for p in batch)))) for batch in asked]
 
-    def _batch(
-        self, prompts: Sequence[OnlinePrompt], labelled: Sequence[tuple[SampledPair, PairLabel]]
-    ) -> list[TokenizedPair]:
+    def _batch(self, prompts: Sequence[OnlinePrompt], labelled: Sequence[tuple[SampledPair, PairLabel]]) -> list[TokenizedPair]:
         """The pairs of one batch that have a label. Where none has, other ranks still wait for this one."""
         return [pair.tokens(label.p) for pair, label in labelled if label.p is not None] or [self._equals(prompts[0])]
 
@@ -178,9 +172,15 @@ class OnlineSoftPreferenceTrainer(SoftPreferenceTrainer):
         o = self.online
         seed = update_seed(self.args.seed, step, self.args.process_index)
         sampling = Sampling(
-            temperature=o.temperature, top_p=o.top_p, samples=2, max_new_tokens=o.max_new_tokens,
-            batch_size=o.generation_batch_size, seed=seed, engine=o.engine, engine_options=o.engine_options,
-        )  # fmt: skip
+            temperature=o.temperature,
+            top_p=o.top_p,
+            samples=2,
+            max_new_tokens=o.max_new_tokens,
+            batch_size=o.generation_batch_size,
+            seed=seed,
+            engine=o.engine,
+            engine_options=o.engine_options,
+        )
         with self.accelerator.autocast():
             return draw_pairs(self.sampler, self.model, self.processing_class, prompts, sampling)
 
@@ -215,9 +215,7 @@ class OnlineSoftPreferenceTrainer(SoftPreferenceTrainer):
         found = dict(zip(different, self._label_different(pairs, different, logps), strict=True))
         return [found.get(place, PairLabel(None, "identical")) for place in range(len(pairs))]
 
-    def _label_different(
-        self, pairs: Sequence[SampledPair], places: Sequence[int], logps: PairLogps
-    ) -> list[PairLabel]:
+    def _label_different(self, pairs: Sequence[SampledPair], places: Sequence[int], logps: PairLogps) -> list[PairLabel]:
         if self.judge is None:
             p = self._self_preference(logps)
             return [PairLabel(p[place]) for place in places]

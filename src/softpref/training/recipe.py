@@ -84,10 +84,23 @@ class TrainRecipe:
 
 # Fields of a recipe with the same name and meaning in SoftPreferenceConfig.
 SHARED_FIELDS = (
-    "output_dir", "loss_type", "label_treatment", "beta", "loss_args", "reduction", "ties", "max_length", "truncation",
-    "boundary", "prefix_sharing", "max_tokens_per_batch", "precompute_ref_log_probs", "reference_cache",
-    "reference_tolerance", "seed",
-)  # fmt: skip
+    "output_dir",
+    "loss_type",
+    "label_treatment",
+    "beta",
+    "loss_args",
+    "reduction",
+    "ties",
+    "max_length",
+    "truncation",
+    "boundary",
+    "prefix_sharing",
+    "max_tokens_per_batch",
+    "precompute_ref_log_probs",
+    "reference_cache",
+    "reference_tolerance",
+    "seed",
+)
 
 
 def save_recipe(recipe: TrainRecipe, path: Path) -> None:

@@ -148,17 +148,13 @@ def precomputed(
     """These pairs' scores, each rank computing its share of what is not on disk yet."""
     cache = open_cache(reference, args)
     own = pairs[accelerator.process_index :: accelerator.num_processes]
-    bar = tqdm(
-        total=len(own), desc="reference", unit="pair", disable=args.disable_tqdm or not accelerator.is_main_process
-    )
+    bar = tqdm(total=len(own), desc="reference", unit="pair", disable=args.disable_tqdm or not accelerator.is_main_process)
     reference.model.eval()
     try:
         missing = cache.missing(own)
         with accelerator.autocast(), bar:
             bar.update(len(own) - len(missing))
-            score_once(
-                reference, checked.scorer, checked.micro_batches(missing, args.token_budget()), cache, bar.update
-            )
+            score_once(reference, checked.scorer, checked.micro_batches(missing, args.token_budget()), cache, bar.update)
     finally:
         cache.close()
     keys = {pair_key(pair) for pair in own}

@@ -100,9 +100,7 @@ def _encoded(pairs: Sequence[Any], reader: RewardModelJudge, name: str) -> list[
             continue
         sides = {side: reader.encoded(pair.prompt, getattr(pair, side)) for side in ("chosen", "rejected")}
         faults += [
-            Fault(pair.row, side, read, "shorten or drop the pair")
-            for side, read in sides.items()
-            if isinstance(read, str)
+            Fault(pair.row, side, read, "shorten or drop the pair") for side, read in sides.items() if isinstance(read, str)
         ]
         chosen, rejected = sides.values()
         if not isinstance(chosen, str) and not isinstance(rejected, str):

@@ -41,10 +41,23 @@ logger = logging.getLogger(__name__)
 
 # Training arguments that decide what is learned: a run may not go on with others.
 LEARNED_BY = (
-    "learning_rate", "per_device_train_batch_size", "gradient_accumulation_steps", "lr_scheduler_type", "warmup_steps",
-    "weight_decay", "adam_beta1", "adam_beta2", "adam_epsilon", "optim", "max_grad_norm", "data_seed", "bf16", "fp16",
-    "num_train_epochs", "max_steps",
-)  # fmt: skip
+    "learning_rate",
+    "per_device_train_batch_size",
+    "gradient_accumulation_steps",
+    "lr_scheduler_type",
+    "warmup_steps",
+    "weight_decay",
+    "adam_beta1",
+    "adam_beta2",
+    "adam_epsilon",
+    "optim",
+    "max_grad_norm",
+    "data_seed",
+    "bf16",
+    "fp16",
+    "num_train_epochs",
+    "max_steps",
+)
 
 VERSIONED = ("softpref", "torch", "transformers", "accelerate", "tokenizers", "numpy", "peft")
 
@@ -64,9 +77,7 @@ class MetricsFile(TrainerCallback):
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.write_text("".join(f"{row}\n" for row in kept))
 
-    def on_log(
-        self, args: Any, state: Any, control: Any, logs: Mapping[str, float] | None = None, **kwargs: Any
-    ) -> None:
+    def on_log(self, args: Any, state: Any, control: Any, logs: Mapping[str, float] | None = None, **kwargs: Any) -> None:
         """Append one line."""
         if state.is_world_process_zero:
             with self.path.open("a") as file:
@@ -79,9 +90,7 @@ class LogTo(TrainerCallback):
     def __init__(self, take: Callable[[Mapping[str, float]], None]) -> None:
         self.take = take
 
-    def on_log(
-        self, args: Any, state: Any, control: Any, logs: Mapping[str, float] | None = None, **kwargs: Any
-    ) -> None:
+    def on_log(self, args: Any, state: Any, control: Any, logs: Mapping[str, float] | None = None, **kwargs: Any) -> None:
         """Pass one line on."""
         self.take({"step": state.global_step, "of": state.max_steps, **(logs or {})})
 
@@ -181,9 +190,7 @@ def score_reference(recipe: TrainRecipe) -> int:
     what is on disk. Raises InputError.
     """
     if recipe.precompute_ref_log_probs is False:
-        raise OptionError(
-            "precompute_ref_log_probs is False, so no run of this recipe would read what is computed here"
-        )
+        raise OptionError("precompute_ref_log_probs is False, so no run of this recipe would read what is computed here")
     if recipe.online.labels is not None:
         raise OptionError("an online run draws its pairs while it trains: there is nothing to score before it")
     config = trainer_config(replace(recipe, precompute_ref_log_probs=True))
@@ -243,9 +250,7 @@ def _rows(recipe: TrainRecipe, config: SoftPreferenceConfig, judge: Judge | None
 
 def _say_rows(rows: Any, trainer: SoftPreferenceTrainer, say: Callable[[str], None]) -> None:
     counts = trainer.train_dataset.counts
-    notes = [
-        f"{value} {name.replace('_', ' ')}" for name, value in counts.as_dict().items() if name != "kept" and value
-    ]
+    notes = [f"{value} {name.replace('_', ' ')}" for name, value in counts.as_dict().items() if name != "kept" and value]
     if isinstance(rows, PairSet):
         reading = rows.reading
         notes += [f"{reading.identical_dropped} identical in text"] if reading.identical_dropped else []
@@ -280,11 +285,7 @@ def _checkpoint(recipe: TrainRecipe, folder: Path, say: Callable[[str], None]) -
     if recipe.resume:
         if record is not None and "finished" in record:
             raise OptionError(f"{folder}: its run is finished; give another output_dir for a new one")
-        say(
-            f"going on from {last}"
-            if last is not None
-            else f"{folder} holds no checkpoint: starting from the beginning"
-        )
+        say(f"going on from {last}" if last is not None else f"{folder} holds no checkpoint: starting from the beginning")
         return last
     if record is not None or last is not None:
         go_on = "" if record is not None and "finished" in record else "set resume to true to go on with it, or "

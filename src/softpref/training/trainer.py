@@ -136,9 +136,12 @@ class SoftPreferenceTrainer(Trainer):
         options = args.token_options(context)
         sides = self.method.base.needs_rejected
         tokenized = cached_tokens(
-            rows, tokenizer, options, sides,
+            rows,
+            tokenizer,
+            options,
+            sides,
             lambda: tokenize_pairs(rows, tokenizer, options, name=name, with_rejected=sides),
-        )  # fmt: skip
+        )
         if not any(self._weight(row, args) for row in tokenized):
             raise InputError(
                 f"{name}: every pair has weight 0, so there is nothing to learn; under label_treatment 'hard' pairs with "
@@ -148,9 +151,7 @@ class SoftPreferenceTrainer(Trainer):
 
     def _check_labels(self, rows: Sequence[PreferencePair | Completion], name: str, args: SoftPreferenceConfig) -> None:
         if self.method.base.needs_rejected and any(isinstance(row, Completion) for row in rows):
-            raise InputError(
-                f"{name}: holds completions, but {self.method.name} compares two responses; use loss_type sft"
-            )
+            raise InputError(f"{name}: holds completions, but {self.method.name} compares two responses; use loss_type sft")
         unlabelled = [row for row in rows if isinstance(row, PreferencePair) and row.soft_label is None]
         # A bare base loss means hard; but that p was forgotten and that it is not wanted look alike unless said.
         asked_for_hard = self.method.treatment == "hard" and args.label_treatment == "hard"
@@ -185,9 +186,7 @@ class SoftPreferenceTrainer(Trainer):
         total = sum((self._weights(batch, device).sum() for batch in batches), torch.zeros((), device=device))
         return batches, self.accelerator.reduce(total, reduction="sum")
 
-    def training_step(
-        self, model: nn.Module, inputs: list[TokenizedPair], num_items_in_batch: Tensor | None = None
-    ) -> Tensor:
+    def training_step(self, model: nn.Module, inputs: list[TokenizedPair], num_items_in_batch: Tensor | None = None) -> Tensor:
         """One batch in micro-batches of about ``max_tokens_per_batch`` tokens; gradients meet the other ranks' at its end."""
         total = torch.zeros((), device=self.args.device)
         scorer = self._scorer(model, inputs)
@@ -298,9 +297,7 @@ class SoftPreferenceTrainer(Trainer):
 
     def _check_resumable(self, folder: Path) -> None:
         if not (folder / "optimizer.pt").is_file() and not self.is_deepspeed_enabled and not self.is_fsdp_enabled:
-            raise InputError(
-                f"{folder}: was saved without its optimizer (save_only_model), so training cannot go on from it"
-            )
+            raise InputError(f"{folder}: was saved without its optimizer (save_only_model), so training cannot go on from it")
         if self.reference is None:
             return
         record = folder / REFERENCE_FILE
@@ -395,9 +392,7 @@ def _with_adapter(model: Any, peft_config: Any, seed: int) -> Any:
     from peft import get_peft_model
 
     if getattr(peft_config, "lora_dropout", 0):
-        raise OptionError(
-            "lora_dropout has no effect here: policy and reference are compared without dropout; leave it out"
-        )
+        raise OptionError("lora_dropout has no effect here: policy and reference are compared without dropout; leave it out")
     set_seed(seed)
     try:
         return get_peft_model(model, peft_config)

@@ -92,9 +92,7 @@ def refuse_what_cannot_be_put(model: Any) -> None:
         kind = str(getattr(config.peft_type, "value", config.peft_type))
         if len(adapters) > 1 or kind != "LORA" or odd:
             what = "several adapters" if len(adapters) > 1 else " and ".join([kind.lower(), *odd])
-            raise OptionError(
-                f"online.engine vllm works with one LoRA adapter on modules, not with {what}: leave it out"
-            )
+            raise OptionError(f"online.engine vllm works with one LoRA adapter on modules, not with {what}: leave it out")
 
 
 def policy_weights(model: nn.Module) -> Iterator[tuple[str, Tensor]]:

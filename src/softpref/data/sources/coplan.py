@@ -31,8 +31,10 @@ def pairs(rows: Sequence[Row]) -> Iterator[PairRow]:
         for model in models:
             yield {
                 "prompt": f"Write a plan for this goal, one step a line.\n\nGoal: {text(rows[0], 'goal').strip()}\n\nPlan:",
-                "chosen": person[1], "rejected": model[1], "meta": {"writers": [person[0], model[0]]},
-            }  # fmt: skip
+                "chosen": person[1],
+                "rejected": model[1],
+                "meta": {"writers": [person[0], model[0]]},
+            }
 
 
 def goal_of(row: Row) -> str:

@@ -42,9 +42,12 @@ def rated(rows: Sequence[Row]) -> Iterator[PairRow]:
         raise LeftOutError(f"a prompt with {len(rows)} response{'s' * (len(rows) > 1)}, not two")
     first, second = sorted(rows, key=lambda row: -_number(row, "helpfulness"))
     yield {
-        "prompt": _turns(text(first, "prompt")), "chosen": text(first, "response"), "rejected": text(second, "response"),
-        "chosen_reward": _number(first, "helpfulness"), "rejected_reward": _number(second, "helpfulness"),
-    }  # fmt: skip
+        "prompt": _turns(text(first, "prompt")),
+        "chosen": text(first, "response"),
+        "rejected": text(second, "response"),
+        "chosen_reward": _number(first, "helpfulness"),
+        "rejected_reward": _number(second, "helpfulness"),
+    }
 
 
 def prompt_of(row: Row) -> str:
@@ -67,9 +70,7 @@ def votes_2(row: Row) -> Iterator[PairRow]:
 def strength_2(row: Row) -> Iterator[PairRow]:
     """HelpSteer2's preferences: p from how much better the response is."""
     label = _strength(_number(row, "preference_strength"))
-    yield _labelled(
-        _turns(text(row, "prompt")), text(row, "response_1"), text(row, "response_2"), label, meta=_meta_2(row)
-    )
+    yield _labelled(_turns(text(row, "prompt")), text(row, "response_1"), text(row, "response_2"), label, meta=_meta_2(row))
 
 
 def votes_3(row: Row) -> Iterator[PairRow]:

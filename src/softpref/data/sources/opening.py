@@ -93,8 +93,12 @@ def _parquet(path: Path) -> Rows:
 
 
 _FILES: dict[str, Callable[[Path], Rows]] = {
-    **READERS, ".json": _lines, ".json.gz": _lines, ".jsonl.gz": _lines, ".parquet": _parquet,
-}  # fmt: skip
+    **READERS,
+    ".json": _lines,
+    ".json.gz": _lines,
+    ".jsonl.gz": _lines,
+    ".parquet": _parquet,
+}
 
 
 # --- folders and the Hub

@@ -24,17 +24,18 @@ ASPECTS = ("helpfulness", "honesty", "instruction_following", "truthfulness")
 def pairs(row: Row) -> Iterator[PairRow]:
     """Every pair of rated completions, the better one chosen: six of four. Equal scores are a tie."""
     completions = items(row, "completions")
-    rated = [
-        (score, text(one, "response"), text(one, "model")) for one in completions if (score := _score(one)) is not None
-    ]
+    rated = [(score, text(one, "response"), text(one, "model")) for one in completions if (score := _score(one)) is not None]
     if len(rated) < 2:
         raise LeftOutError("fewer than two completions are rated on all four aspects")
     for better, worse in itertools.combinations(sorted(rated, key=lambda one: -one[0]), 2):
         yield {
-            "prompt": user(text(row, "instruction")), "chosen": better[1], "rejected": worse[1],
-            "chosen_reward": better[0], "rejected_reward": worse[0],
+            "prompt": user(text(row, "instruction")),
+            "chosen": better[1],
+            "rejected": worse[1],
+            "chosen_reward": better[0],
+            "rejected_reward": worse[0],
             "meta": {"source": row.get("source"), "models": [better[2], worse[2]]},
-        }  # fmt: skip
+        }
 
 
 def _score(completion: Row) -> float | None:

@@ -18,9 +18,11 @@ LABEL, GOLD = "the label", "gold"
 BOTH = (Column("one", "one"), Column("other", "other"))
 EQUAL = Column("agreement", "equal verdicts", "estimate_percent")
 LISTED = (
-    *BOTH, Column("share", "equal verdicts", "percent"), Column("kappa", "Cohen's κ", "signed"),
+    *BOTH,
+    Column("share", "equal verdicts", "percent"),
+    Column("kappa", "Cohen's κ", "signed"),
     Column("pairs", "pairs", "count"),
-)  # fmt: skip
+)
 TEXT = "A verdict is: the first side, neither, or the second. Cohen's κ and Krippendorff's α compare with chance, which is 0."
 
 
@@ -48,26 +50,28 @@ def mean_agreement(opinions: Opinions) -> tuple[int, float] | None:
 def _tables(by_name: Mapping[str, Sequence[float | None]]) -> list[Block]:
     found = agreement(_judgements(by_name))
     rows: list[dict[str, Any]] = [
-        {"one": one, "other": other, "share": two.accuracy, "kappa": two.kappa, "pairs": two.comparisons,
-         "agreement": {"value": two.accuracy, "low": None, "high": None}}
+        {
+            "one": one,
+            "other": other,
+            "share": two.accuracy,
+            "kappa": two.kappa,
+            "pairs": two.comparisons,
+            "agreement": {"value": two.accuracy, "low": None, "high": None},
+        }
         for (one, other), two in found.pairs.items()
-    ]  # fmt: skip
+    ]
     rows.sort(key=lambda row: row["share"])
     cells = {(row["one"], row["other"]): row["agreement"] for row in rows}
     cells |= {(other, one): estimate for (one, other), estimate in cells.items()}
     caption = "Share of equal verdicts, those who agree most first"
-    matrix = Matrix(
-        "agreement", caption, _order(by_name, rows), cells, Table("agreement", caption, (*BOTH, EQUAL), rows)
-    )
+    matrix = Matrix("agreement", caption, _order(by_name, rows), cells, Table("agreement", caption, (*BOTH, EQUAL), rows))
     alpha = f"Krippendorff's α of all: {number(found.alpha)}."
     return [matrix, Table("disagreement", "Who disagrees most", LISTED, rows, alpha)]
 
 
 def _order(names: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """By mean agreement; the label, which is made of the others, last."""
-    mean = {
-        name: np.mean([row["share"] for row in rows if name in (row["one"], row["other"])] or [0]) for name in names
-    }
+    mean = {name: np.mean([row["share"] for row in rows if name in (row["one"], row["other"])] or [0]) for name in names}
     return sorted(names, key=lambda name: (name == LABEL, -float(mean[name])))
 
 

@@ -16,9 +16,7 @@ from softpref.report.palette import colours_of
 
 COLUMNS = (Column("p", "mean p", "number"), Column("gold", "mean gold", "estimate"), Column("pairs", "pairs", "count"))
 CAPTION = "Mean gold label against mean p, in ten bins"
-TEXT = (
-    "Labels held against the gold ones, for the file's first side. softpref calibrate mends what lies off the diagonal."
-)
+TEXT = "Labels held against the gold ones, for the file's first side. softpref calibrate mends what lies off the diagonal."
 
 
 def against_gold(rows: GoldRows | None) -> Section:
@@ -30,9 +28,7 @@ def against_gold(rows: GoldRows | None) -> Section:
         (name, interval(cluster_bootstrap(SCORES[key], log_odds, rows.gold, clusters=rows.groups).as_dict()))
         for key, name in NAMES.items()
     ]
-    points: list[dict[str, Any]] = [
-        {"p": p, "gold": gold.as_dict(), "pairs": gold.n} for p, gold in reliability(log_odds, rows)
-    ]
+    points: list[dict[str, Any]] = [{"p": p, "gold": gold.as_dict(), "pairs": gold.n} for p, gold in reliability(log_odds, rows)]
     return Section("calibration", "Calibration", [_figure(points), Facts(scores, "Lower is better")], TEXT)
 
 

@@ -20,9 +20,10 @@ WORDS = (
     *(Column(f"at_{q:g}", HEADS.get(q, f"{q:.0%} have at most"), "count") for q in LENGTH_QUANTILES),
 )
 EFFECT = (
-    Column("ratio", "longer by"), Column("longer", "longer is preferred", "estimate_percent"),
+    Column("ratio", "longer by"),
+    Column("longer", "longer is preferred", "estimate_percent"),
     Column("pairs", "pairs", "count"),
-)  # fmt: skip
+)
 CAPTION = "How often the longer response is preferred, by how much longer it is"
 
 
@@ -64,9 +65,7 @@ def _effect(pairs: PairSet) -> list[Figure]:
     rows: list[dict[str, Any]] = []
     unequal = _unequal(pairs)
     for low, high in RATIOS:
-        inside = [
-            (longer, prompt) for longer, ratio, prompt in unequal if low <= ratio < high or ratio == math.inf == high
-        ]
+        inside = [(longer, prompt) for longer, ratio, prompt in unequal if low <= ratio < high or ratio == math.inf == high]
         if inside:
             name = f"{low:g} to {high:g} times" if high < math.inf else f"{low:g} times or more"
             rows.append({"ratio": name, "longer": _mean(inside), "pairs": len(inside)})

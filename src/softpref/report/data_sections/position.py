@@ -93,14 +93,19 @@ def _by_label(found: Sequence[tuple[PreferencePair, Orders]]) -> list[Figure]:
     which = bin_of([pair.soft_label or 0.0 for pair, _ in found], LABEL_BINS)
     bias, differ = (np.array(values) for values in zip(*((one.bias, one.disagree) for _, one in found), strict=True))
     rows = [
-        {"run": ALL, "p": (k + 0.5) / LABEL_BINS, "low": k / LABEL_BINS, "high": (k + 1) / LABEL_BINS,
-         "pairs": int((which == k).sum()), "bias": float(bias[which == k].mean()), "differ": float(differ[which == k].mean())}
+        {
+            "run": ALL,
+            "p": (k + 0.5) / LABEL_BINS,
+            "low": k / LABEL_BINS,
+            "high": (k + 1) / LABEL_BINS,
+            "pairs": int((which == k).sum()),
+            "bias": float(bias[which == k].mean()),
+            "differ": float(differ[which == k].mean()),
+        }
         for k in map(int, np.unique(which))
-    ]  # fmt: skip
+    ]
     figures = []
     for key, form, caption, axis in BY_LABEL:
         columns = (*BINS, Column(key, axis, form))
-        figures += line_figure(
-            rows, ("p", key), columns, caption, ("soft label p", axis), colours_of([ALL]), marked=True
-        )
+        figures += line_figure(rows, ("p", key), columns, caption, ("soft label p", axis), colours_of([ALL]), marked=True)
     return figures

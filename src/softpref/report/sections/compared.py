@@ -8,10 +8,15 @@ from softpref.report.collect import Found, RunResult
 from softpref.report.document import Column, Section, Table
 
 COLUMNS = (
-    Column("run", "run"), Column("loss", "loss"), Column("treatment", "label treatment"), Column("arguments", "arguments"),
-    Column("rate", "learning rate", "plain"), Column("pairs", "rows learned from", "count"),
-    Column("updates", "updates", "count"), Column("seed", "seed", "plain"),
-)  # fmt: skip
+    Column("run", "run"),
+    Column("loss", "loss"),
+    Column("treatment", "label treatment"),
+    Column("arguments", "arguments"),
+    Column("rate", "learning rate", "plain"),
+    Column("pairs", "rows learned from", "count"),
+    Column("updates", "updates", "count"),
+    Column("seed", "seed", "plain"),
+)
 
 
 def compared(found: Found) -> Section:

@@ -14,21 +14,31 @@ from softpref.report.line_figure import line_figure
 from softpref.report.palette import Colours
 
 SCORES = (
-    Column("run", "run"), Column("accuracy", "accuracy", "estimate_percent"), Column("auc", "AUC", "estimate"),
-    Column("brier", "Brier score", "estimate"), Column("log_score", "log score, nats", "estimate"),
-    Column("ece", "ECE", "estimate"), Column("longer_wins", "the longer one, always", "estimate_percent"),
+    Column("run", "run"),
+    Column("accuracy", "accuracy", "estimate_percent"),
+    Column("auc", "AUC", "estimate"),
+    Column("brier", "Brier score", "estimate"),
+    Column("log_score", "log score, nats", "estimate"),
+    Column("ece", "ECE", "estimate"),
+    Column("longer_wins", "the longer one, always", "estimate_percent"),
     Column("pairs", "pairs", "count"),
-)  # fmt: skip
+)
 BINS = (
-    Column("run", "run"), Column("low", "predicted from", "number2"), Column("high", "to", "number2"),
-    Column("count", "pairs", "count"), Column("mean_predicted", "mean predicted", "number"),
+    Column("run", "run"),
+    Column("low", "predicted from", "number2"),
+    Column("high", "to", "number2"),
+    Column("count", "pairs", "count"),
+    Column("mean_predicted", "mean predicted", "number"),
     Column("mean_label", "mean label", "number"),
-)  # fmt: skip
+)
 BY_LABEL = (
-    Column("run", "run"), Column("low", "p from", "number2"), Column("high", "to", "number2"),
-    Column("count", "pairs", "count"), Column("accuracy", "accuracy", "estimate_percent"),
+    Column("run", "run"),
+    Column("low", "p from", "number2"),
+    Column("high", "to", "number2"),
+    Column("count", "pairs", "count"),
+    Column("accuracy", "accuracy", "estimate_percent"),
     Column("mean_margin", "mean margin, nats", "signed"),
-)  # fmt: skip
+)
 TEXT = (
     "β · (log-ratio of chosen − log-ratio of rejected) as a reward. Accuracy counts a tie half; on the diagonal of the figure "
     "its probabilities can be taken at their word. Choosing the longer response every time is the baseline."
@@ -52,9 +62,7 @@ def implicit_reward(found: Found, colours: Colours) -> Section:
 def _set(name: str, data: str, by_run: Mapping[str, Mapping[str, Any]], colours: Colours) -> list[Block]:
     rows = [{"run": run, **one} for run, one in by_run.items()]
     columns = [column for column in SCORES if any(row.get(column.key) is not None for row in rows)]
-    table = Table(
-        slug("classification", name), f"Classification of {Path(data).name} ({name})", columns, rows, _note(by_run)
-    )
+    table = Table(slug("classification", name), f"Classification of {Path(data).name} ({name})", columns, rows, _note(by_run))
     return [*_reliability(name, by_run, colours), *_by_label(name, by_run, colours), table]
 
 

@@ -18,13 +18,18 @@ HISTOGRAM_COLUMNS = (
     Column("pairs", "pairs", "count"),
 )
 EACH = (
-    Column("who", "judge"), Column("coverage", "coverage", "percent"), Column("position_bias", "position bias", "signed"),
+    Column("who", "judge"),
+    Column("coverage", "coverage", "percent"),
+    Column("position_bias", "position bias", "signed"),
     Column("order_disagreement", "orders disagree", "percent"),
-)  # fmt: skip
+)
 BETWEEN = (
-    Column("one", "one"), Column("other", "other"), Column("accuracy", "equal verdicts", "percent"),
-    Column("kappa", "Cohen's κ", "signed"), Column("comparisons", "pairs", "count"),
-)  # fmt: skip
+    Column("one", "one"),
+    Column("other", "other"),
+    Column("accuracy", "equal verdicts", "percent"),
+    Column("kappa", "Cohen's κ", "signed"),
+    Column("comparisons", "pairs", "count"),
+)
 HOW = {"given": "given in the file", "votes": "people's votes", "rewards": "scores of a reward model"}
 
 
@@ -42,9 +47,7 @@ def labels(found: Found) -> Section:
 
 def _data_set(data: Mapping[str, Any], several: bool) -> list[Block]:
     name = Path(data["file"]).name
-    figure = label_histogram(
-        data["labels"]["histogram"], name, slug("labels", data["fingerprint"][:6] if several else "")
-    )
+    figure = label_histogram(data["labels"]["histogram"], name, slug("labels", data["fingerprint"][:6] if several else ""))
     return [figure, Facts(_facts(data), name), *_judges(data.get("labelling") or {}, name)]
 
 
@@ -66,9 +69,7 @@ def label_histogram(counts: list[int], of: str, name: str) -> Figure:
     """Counts of p over equal bins of [0, 1]; empty bins below ½ are left out, since pairs are oriented."""
     bins = len(counts)
     start = 0 if any(counts[: bins // 2]) else bins // 2
-    rows: list[dict[str, Any]] = [
-        {"low": i / bins, "high": (i + 1) / bins, "pairs": counts[i]} for i in range(start, bins)
-    ]
+    rows: list[dict[str, Any]] = [{"low": i / bins, "high": (i + 1) / bins, "pairs": counts[i]} for i in range(start, bins)]
     caption = f"Soft labels of {of}"
     bars = [(row["low"], row["high"], row["pairs"]) for row in rows]
     drawn = charts.histogram(bars, "soft label p", "pairs", caption, f"{name}-")
@@ -113,15 +114,15 @@ def _dropped(data: Mapping[str, Any]) -> str:
 def _judged(labelling: Mapping[str, Any]) -> list[tuple[str, str]]:
     failures = ", ".join(f"{count} {what}" for what, count in (labelling.get("failures") or {}).items())
     rows = [
-        ("coverage", f"{labelling['labelled']} of {labelling['asked']} ({percent(labelling['coverage'])})"
-                     + (f"; failed: {failures}" if failures else "")),
+        (
+            "coverage",
+            f"{labelling['labelled']} of {labelling['asked']} ({percent(labelling['coverage'])})"
+            + (f"; failed: {failures}" if failures else ""),
+        ),
         ("position bias", f"{number(labelling.get('position_bias'), '+.3f')} (0 without)"),
         ("orders disagree", percent(labelling.get("order_disagreement"))),
         ("calibration", labelling.get("calibration") or "none was applied"),
-    ]  # fmt: skip
-    agreement = labelling.get("agreement") or {}
-    rows += [
-        (f"agreement with the labels before: {name.replace('_', ' ')}", number(value))
-        for name, value in agreement.items()
     ]
+    agreement = labelling.get("agreement") or {}
+    rows += [(f"agreement with the labels before: {name.replace('_', ' ')}", number(value)) for name, value in agreement.items()]
     return rows + [(name, number(value)) for name, value in (labelling.get("gold") or {}).items()]

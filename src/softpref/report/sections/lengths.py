@@ -12,18 +12,20 @@ from softpref.report.groups import Group, slug
 from softpref.report.palette import Colours
 
 SIDES = (
-    Column("who", "responses of"), Column("mean_words", "mean words", "number1"),
-    Column("median_words", "median words", "number1"), Column("unfinished", "unfinished", "count"),
-    Column("distinct_1", "distinct 1-grams", "percent"), Column("distinct_2", "2-grams", "percent"),
-    Column("distinct_3", "3-grams", "percent"), Column("longest_repeat", "longest repeat, words", "number1"),
+    Column("who", "responses of"),
+    Column("mean_words", "mean words", "number1"),
+    Column("median_words", "median words", "number1"),
+    Column("unfinished", "unfinished", "count"),
+    Column("distinct_1", "distinct 1-grams", "percent"),
+    Column("distinct_2", "2-grams", "percent"),
+    Column("distinct_3", "3-grams", "percent"),
+    Column("longest_repeat", "longest repeat, words", "number1"),
     Column("longer_wins", "longer side wins", "estimate_percent"),
     Column("percentage", "win rate", "estimate_percent"),
     Column("length_controlled", "at equal length", "estimate_percent"),
-)  # fmt: skip
-NOTE = "Longer side wins: how often the judge prefers the longer of two responses of unequal length."
-CONTROLLED = (
-    " At equal length: the win rate that a logistic regression on the difference in length leaves at a difference of 0."
 )
+NOTE = "Longer side wins: how often the judge prefers the longer of two responses of unequal length."
+CONTROLLED = " At equal length: the win rate that a logistic regression on the difference in length leaves at a difference of 0."
 
 
 def lengths(groups: Sequence[Group], colours: Colours) -> Section:
@@ -71,8 +73,6 @@ def _figure(group: Group, rows: Sequence[Mapping[str, Any]], colours: Colours) -
     )
     shown = [(row["who"], row["percentage"], row.get("length_controlled")) for row in rows]
     drawn = charts.pairs_of_points(shown, colours, "percentage win rate", 0.5, caption, f"{name}-")
-    said = "; ".join(
-        f"{who} {interval(raw, '.1%')}, at equal length {interval(fair, '.1%')}" for who, raw, fair in shown
-    )
+    said = "; ".join(f"{who} {interval(raw, '.1%')}, at equal length {interval(fair, '.1%')}" for who, raw, fair in shown)
     columns = [c for c in SIDES if c.key in ("who", "percentage", "length_controlled")]
     return Figure(name, caption, f"{said}.", drawn, Table(name, caption, columns, rows))

@@ -25,9 +25,7 @@ TEXT = (
     "log π(y|x) − log π_ref(y|x) of both sides. A chosen log-ratio that falls means that the preferred responses themselves grow "
     "less likely; a gap that keeps growing while the judge sees no gain is over-optimisation."
 )
-FRONTIER_NOTE = (
-    "Equal steps favour the larger effective beta: compare methods where they are equally far from the reference."
-)
+FRONTIER_NOTE = "Equal steps favour the larger effective beta: compare methods where they are equally far from the reference."
 
 
 def over_optimisation(found: Found, colours: Colours) -> Section:
@@ -42,9 +40,7 @@ def over_optimisation(found: Found, colours: Colours) -> Section:
     for measure in MEASURES[:3]:
         blocks += _by_bin(found.runs, measure, colours)
     blocks += [figure for run in found.runs for figure in _checkpoints(run)]
-    return Section(
-        "over-optimisation", "Distance from the reference", [*blocks, *_frontiers(found.runs, colours)], TEXT
-    )
+    return Section("over-optimisation", "Distance from the reference", [*blocks, *_frontiers(found.runs, colours)], TEXT)
 
 
 def _figure(runs: Sequence[RunResult], measure: tuple[str, str, str, str], colours: Colours) -> list[Figure]:
@@ -70,9 +66,12 @@ def _by_bin(runs: Sequence[RunResult], measure: tuple[str, str, str, str], colou
         if b.get(key) is not None
     ]
     columns = [
-        Column("run", "run"), Column("low", "p from", "number2"), Column("high", "to", "number2"),
-        Column("count", "pairs", "count"), Column(key, axis, "signed"),
-    ]  # fmt: skip
+        Column("run", "run"),
+        Column("low", "p from", "number2"),
+        Column("high", "to", "number2"),
+        Column("count", "pairs", "count"),
+        Column(key, axis, "signed"),
+    ]
     if key == MEASURES[0][0] and any(row.get(PER_TOKEN) is not None for row in rows):
         columns.append(Column(PER_TOKEN, "per token", "signed"))
     caption, axes_names = f"{what} by soft label, at the end", ("soft label p", axis)
@@ -103,9 +102,13 @@ def _checkpoints(run: RunResult) -> list[Figure]:
     ]
     measured = [Column(name, heading, "signed") for name, _, heading, _ in MEASURES[:3]]
     columns = [
-        Column("run", "run"), Column("step", "update", "count"), Column("label", "soft label p"),
-        Column("count", "pairs", "count"), *measured, Column(PER_TOKEN, "chosen, per token", "signed"),
-    ]  # fmt: skip
+        Column("run", "run"),
+        Column("step", "update", "count"),
+        Column("label", "soft label p"),
+        Column("count", "pairs", "count"),
+        *measured,
+        Column(PER_TOKEN, "chosen, per token", "signed"),
+    ]
     caption = f"{what} by soft label, checkpoint by checkpoint: {run.name}"
     bins = colours_of(list(dict.fromkeys(row["label"] for row in rows)))
     names, note = ("update", axis), _looked_at([run])
@@ -136,10 +139,10 @@ def _frontier(reward: str, series: dict[str, Any], colours: Colours) -> Figure:
         for p in points
     ]
     columns = [
-        Column("run", "run"), Column("step", "update", "count"), Column("kl", "KL, nats", "number2"),
+        Column("run", "run"),
+        Column("step", "update", "count"),
+        Column("kl", "KL, nats", "number2"),
         Column("reward", reward, "estimate"),
-    ]  # fmt: skip
-    alt = "; ".join(
-        f"{run} ends at {points[-1]['reward']:.3f} and KL {points[-1]['kl']:.2f}" for run, points in series.items()
-    )
+    ]
+    alt = "; ".join(f"{run} ends at {points[-1]['reward']:.3f} and KL {points[-1]['kl']:.2f}" for run, points in series.items())
     return Figure(name, caption, f"{alt}.", drawn, Table(name, caption, columns, rows, FRONTIER_NOTE))

@@ -15,20 +15,32 @@ from softpref.report.sections.lengths import length_table, side_row
 from softpref.report.verdict import mean_win_rates, win_rate_of
 
 RATES = (
-    Column("run", "run"), Column("percentage", "percentage", "estimate_percent"),
-    Column("binary", "binary (ties win)", "estimate_percent"), Column("tie_aware", "tie-aware", "estimate_percent"),
-    Column("tie_rate", "ties", "percent"), Column("prompts", "prompts", "count"), Column("coverage", "coverage", "percent"),
+    Column("run", "run"),
+    Column("percentage", "percentage", "estimate_percent"),
+    Column("binary", "binary (ties win)", "estimate_percent"),
+    Column("tie_aware", "tie-aware", "estimate_percent"),
+    Column("tie_rate", "ties", "percent"),
+    Column("prompts", "prompts", "count"),
+    Column("coverage", "coverage", "percent"),
     Column("failed", "failed", "count"),
-    Column("position_bias", "position bias", "signed"), Column("wilcoxon", "Wilcoxon p", "p_value"),
-    Column("permutation", "permutation p", "p_value"), Column("reward", "reward", "estimate"),
+    Column("position_bias", "position bias", "signed"),
+    Column("wilcoxon", "Wilcoxon p", "p_value"),
+    Column("permutation", "permutation p", "p_value"),
+    Column("reward", "reward", "estimate"),
     Column("kl", "KL, nats", "estimate2"),
-)  # fmt: skip
+)
 DUELS = (
-    Column("model", "model"), Column("against", "against"), Column("percentage", "percentage", "estimate_percent"),
-    Column("length_controlled", "at equal length", "estimate_percent"), Column("tie_rate", "ties", "percent"),
-    Column("coverage", "coverage", "percent"), Column("prompts", "prompts", "count"), Column("seeds", "seeds", "count"),
-    Column("wilcoxon", "Wilcoxon p, Holm", "p_value"), Column("permutation", "permutation p, Holm", "p_value"),
-)  # fmt: skip
+    Column("model", "model"),
+    Column("against", "against"),
+    Column("percentage", "percentage", "estimate_percent"),
+    Column("length_controlled", "at equal length", "estimate_percent"),
+    Column("tie_rate", "ties", "percent"),
+    Column("coverage", "coverage", "percent"),
+    Column("prompts", "prompts", "count"),
+    Column("seeds", "seeds", "count"),
+    Column("wilcoxon", "Wilcoxon p, Holm", "p_value"),
+    Column("permutation", "permutation p, Holm", "p_value"),
+)
 ABOUT_RATES = (
     "Percentage: mean of the judge's p. Binary: share of p ≥ ½, so that a tie wins. Tie-aware: a tie is half a win. "
     "Intervals are 95%, by bootstrap over prompts."
@@ -65,9 +77,7 @@ def _rates(run: str, figures: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _renamed(column: Column, rewards: set[str]) -> Column:
-    return (
-        Column("reward", next(iter(rewards)), column.form) if column.key == "reward" and len(rewards) == 1 else column
-    )
+    return Column("reward", next(iter(rewards)), column.form) if column.key == "reward" and len(rewards) == 1 else column
 
 
 def _forest(
@@ -93,18 +103,14 @@ def head_to_head_section(duel: HeadToHead, colours: Colours) -> Section:
     figures = duel.figures
     rows = [_duel(pair) for pair in figures["pairs"]]
     columns = [c for c in DUELS if any(row.get(c.key) is not None for row in rows)]
-    table = Table(
-        slug(duel.name, "pairs"), "Every pair once", columns, rows, "p-values are corrected for their number (Holm)."
-    )
+    table = Table(slug(duel.name, "pairs"), "Every pair once", columns, rows, "p-values are corrected for their number (Holm).")
     means = mean_win_rates(figures)
     order = sorted(figures["models"], key=lambda name: -means.get(name, 0))
     blocks: list[Block] = [_matrix(duel, order), _pairs_forest(duel, colours), table]
     if figures.get("lengths"):
         blocks.append(_lengths(duel))
     text = f"Every method against every other on the same prompts, judged by {short(figures['judge'])} in both orders."
-    return Section(
-        slug("head to head", duel.name), "Head to head", blocks if rows else [Note("It holds no pair.")], text
-    )
+    return Section(slug("head to head", duel.name), "Head to head", blocks if rows else [Note("It holds no pair.")], text)
 
 
 def _lengths(duel: HeadToHead) -> Table:

@@ -30,11 +30,6 @@ def training(found: Found, colours: Colours) -> Section:
 
 
 def _curve(runs: Sequence[RunResult], metric: str, axis: str, heading: str, colours: Colours) -> list[Figure]:
-    rows = [
-        {"run": r.name, "step": line["step"], metric: line[metric]}
-        for r in runs
-        for line in r.training
-        if metric in line
-    ]
+    rows = [{"run": r.name, "step": line["step"], metric: line[metric]} for r in runs for line in r.training if metric in line]
     columns = [Column("run", "run"), Column("step", "update", "count"), Column(metric, axis, "number")]
     return line_figure(rows, ("step", metric), columns, heading, ("update", axis), colours)

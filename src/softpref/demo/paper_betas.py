@@ -1,0 +1,15 @@
+"""The paper's betas for plans, by method, in the order in which it lists them."""
+
+from __future__ import annotations
+
+# For Plasma Plan (arXiv 2409.06691, §5).
+PLAN_BETAS: dict[str, float] = {
+    "dpo": 0.1,
+    "cdpo": 0.1,
+    "gdpo": 0.3,
+    "ipo": 0.1,
+    "cipo": 0.1,
+    "gipo": 0.05,
+    "ropo": 0.1,
+    "gropo": 0.3,
+}

@@ -1,1 +1,0 @@
-"""Worlds and studies built from the rooms below. Nothing below imports from here."""

@@ -1,0 +1,1 @@
+"""The losses on real votes on arguments."""
