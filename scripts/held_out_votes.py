@@ -14,8 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import krippendorff
 import numpy as np
+
+from softpref.core.agreement import krippendorff_alpha
 
 VALUES = (1.0, 0.5, 0.0)
 
@@ -32,7 +33,7 @@ def main() -> None:
         for row in rows:
             file.writelines(json.dumps(held, ensure_ascii=False) + "\n" for held in held_out(row))
     votes = np.array([row["meta"]["votes"] for row in rows])
-    alpha = krippendorff.alpha(value_counts=votes, level_of_measurement="nominal")
+    alpha = krippendorff_alpha(votes)
     unanimous = np.mean(votes.max(1) == votes.sum(1))
     print(f"{len(rows)} pairs, {votes.sum():.0f} votes; unanimous {unanimous:.1%}; Krippendorff's alpha {alpha:.3f}")
 

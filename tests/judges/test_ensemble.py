@@ -148,7 +148,6 @@ def test_agreement_by_hand():
     alpha: of the 12 verdicts 8 are for response 1. Observed disagreement 4/12; expected 2·8·4 / (12·11) = 64/132;
     alpha = 1 − (4/12)·(132/64) = 0.3125.
     """
-    pytest.importorskip("krippendorff")
     found = agreement({"a": judged(0.9, 0.8, 0.7, 0.6, 0.1, 0.2), "b": judged(0.6, 0.9, 0.8, 0.3, 0.4, 0.9)})
     assert found.pairs == {("a", "b"): PairAgreement(6, pytest.approx(4 / 6), pytest.approx(0.25))}
     assert found.alpha == pytest.approx(0.3125)
@@ -156,7 +155,6 @@ def test_agreement_by_hand():
 
 def test_a_tie_is_a_verdict_of_its_own():
     """Verdicts 1, tie, 2, 1 and 1, tie, 1, tie: two of four equal; chance ½·½ + ¼·½ = ⅜, kappa = (½ − ⅜) / ⅝ = 0.2."""
-    pytest.importorskip("krippendorff")
     found = agreement({"a": judged(0.9, 0.5, 0.1, 0.8), "b": judged(0.9, 0.5, 0.6, 0.5)})
     assert found.pairs["a", "b"] == PairAgreement(4, 0.5, pytest.approx(0.2))
 
@@ -164,7 +162,6 @@ def test_a_tie_is_a_verdict_of_its_own():
 def test_failures_are_missing_values_as_in_the_textbook():
     """Krippendorff (2011), "Computing Krippendorff's Alpha-Reliability", B: binary data, two observers, alpha = 0.095; with
     comparisons appended that one judge alone answered, which change nothing."""
-    pytest.importorskip("krippendorff")
     meg = [0, 1, 0, 0, 0, 0, 0, 0, 1, 0]
     owen = [1, 1, 1, 0, 0, 1, 0, 0, 0, 0]
     found = agreement({"meg": judged(*meg, 1, None), "owen": judged(*owen, None, None)})
@@ -178,7 +175,6 @@ def test_three_judges_with_gaps_as_in_the_encyclopedia():
 
     alpha = 1 − (n − 1)·Σ o_ck / Σ n_c·n_k over c ≠ k, with o_ck = Σ_u (ordered pairs c, k in unit u) / (m_u − 1).
     """
-    pytest.importorskip("krippendorff")
     rng = np.random.default_rng(0)
     p = rng.choice([0.1, 0.5, 0.9], size=(3, 40))
     missing = rng.random(p.shape) < 0.3
@@ -194,14 +190,12 @@ def test_three_judges_with_gaps_as_in_the_encyclopedia():
 
 
 def test_where_nothing_could_disagree_there_is_no_kappa():
-    pytest.importorskip("krippendorff")
     found = agreement({"a": judged(0.9, 0.8), "b": judged(0.6, 0.7)})
     assert found.pairs["a", "b"] == PairAgreement(2, 1.0, None)
     assert found.alpha is None
 
 
 def test_judges_with_no_comparison_in_common():
-    pytest.importorskip("krippendorff")
     found = agreement({"a": judged(0.9, None), "b": judged(None, 0.1)})
     assert (found.pairs, found.alpha) == ({}, None)
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from softpref.core.agreement import cohen_kappa, krippendorff_alpha, value_counts
 from softpref.core.soft_labels import from_answer_logprobs
 from softpref.errors import InputError, OptionError, nearest
 from softpref.judges.both_orders import Judgement
@@ -130,7 +131,7 @@ def agreement(by_judge: Mapping[str, Sequence[Judgement]]) -> Agreement:
         both = ~np.isnan(verdicts[one]) & ~np.isnan(verdicts[other])
         if both.any():
             pairs[one, other] = _pair_agreement(verdicts[one][both], verdicts[other][both])
-    return Agreement(pairs, _alpha(np.array(list(verdicts.values()))))
+    return Agreement(pairs, krippendorff_alpha(value_counts(np.array(list(verdicts.values())))))
 
 
 def _verdicts(judgements: Sequence[Judgement]) -> NDArray[np.float64]:
@@ -139,21 +140,7 @@ def _verdicts(judgements: Sequence[Judgement]) -> NDArray[np.float64]:
 
 
 def _pair_agreement(one: NDArray[np.float64], other: NDArray[np.float64]) -> PairAgreement:
-    from sklearn.metrics import cohen_kappa_score
-
-    constant = len(np.unique([one, other])) == 1  # 0/0
-    kappa = None if constant else float(cohen_kappa_score(one.astype(int), other.astype(int)))
-    return PairAgreement(len(one), float((one == other).mean()), kappa)
-
-
-def _alpha(verdicts: NDArray[np.float64]) -> float | None:
-    """Of verdicts (judges, N). A comparison that one judge alone answered says nothing about agreement."""
-    import krippendorff
-
-    pairable = verdicts[:, (~np.isnan(verdicts)).sum(axis=0) >= 2]
-    if len(np.unique(pairable[~np.isnan(pairable)])) < 2:
-        return None
-    return float(krippendorff.alpha(pairable, level_of_measurement="nominal"))
+    return PairAgreement(len(one), float((one == other).mean()), cohen_kappa(one, other))
 
 
 def _same_comparisons(by_judge: Mapping[str, Sequence[Judgement]]) -> None:
