@@ -12,7 +12,7 @@ TAKES_SIGINT = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_
 
 @contextlib.contextmanager
 def started(command, **options):
-    """A process in a group of its own that takes SIGINT, whoever started the tests; no process of the group outlives the block."""
+    """A process in a group of its own that takes SIGINT, whoever started the tests; its group ends with the block."""
     with subprocess.Popen([sys.executable, "-c", TAKES_SIGINT, *command], start_new_session=True, **options) as process:
         try:
             yield process
