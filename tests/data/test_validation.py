@@ -1,5 +1,6 @@
 """Rows become labelled, oriented pairs, or one error that names every fault with its mend."""
 
+import hashlib
 import json
 import math
 from dataclasses import replace
@@ -9,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from softpref.core.soft_labels import fit_beta_prior
-from softpref.data.pairs import PreferencePair, fingerprint
+from softpref.data.formats import pair_row
+from softpref.data.pairs import PreferencePair, fingerprint, text_of
 from softpref.data.read_options import ReadOptions
+from softpref.data.shaping import written_row
 from softpref.data.validation import completions_from_rows, pairs_from_rows
 from softpref.errors import DataError, OptionError
 
@@ -439,3 +442,87 @@ def test_whatever_stands_in_a_row_gives_pairs_or_faults(values):
         read({**ROW, **json.loads(json.dumps(values))})
     except (DataError, OptionError) as error:
         assert "pairs.jsonl" in str(error)  # noqa: PT017
+
+
+# -------------------------------------------------------------------------------------------------- what a template gets
+
+CALL = {"type": "function", "function": {"name": "kettle", "arguments": {"litres": 1}}}
+TOOL = {"type": "function", "function": {"name": "kettle", "parameters": {"type": "object"}}}
+
+
+def conversation(**changes):
+    return {"prompt": [USER], "chosen": [YES], "rejected": [{**YES, "content": "no"}], **changes}
+
+
+@pytest.mark.parametrize("written", [[TOOL], json.dumps([TOOL])])
+def test_tools_and_template_arguments_are_kept_on_the_pair(written):
+    [pair] = read(conversation(tools=written, chat_template_kwargs={"enable_thinking": False}, soft_label=0.2))
+    assert (pair.tools, pair.chat_template_kwargs, pair.swapped) == ([TOOL], {"enable_thinking": False}, True)
+    assert pair.meta == {}
+    [again] = read(written_row(pair))
+    assert (again.tools, again.chat_template_kwargs) == (pair.tools, pair.chat_template_kwargs)
+    [again] = read(pair_row(pair))
+    assert (again.tools, again.chat_template_kwargs) == (pair.tools, pair.chat_template_kwargs)
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"), [({"tools": "kettle"}, "tools"), ({"tools": [3]}, "tools"), ({"chat_template_kwargs": 1}, "chat_")]
+)
+def test_tools_of_another_kind_are_a_fault(changes, field):
+    [fault] = faults_of(conversation(**changes))
+    assert fault.field.startswith(field)
+
+
+@pytest.mark.parametrize("column", [{"tools": [TOOL]}, {"chat_template_kwargs": {"enable_thinking": False}}])
+def test_a_plain_prompt_has_no_use_for_what_a_template_gets(column):
+    [fault] = faults_of({**ROW, **column})
+    assert "no effect on a prompt that is a plain string" in fault.problem
+
+
+def test_completions_keep_what_a_template_gets():
+    [row] = completions_from_rows([(1, {"prompt": [USER], "completion": [YES], "tools": [TOOL]})], "sft.jsonl")
+    assert (row.tools, row.meta) == ([TOOL], {})
+
+
+def test_a_row_without_tools_has_the_fingerprint_it_had_before_they_were_read():
+    values = {"prompt": "a", "chosen": "b", "rejected": "c", "soft_label": 0.9, "weight": 1.0, "id": "", "meta": {}}
+    line = json.dumps({**values, "label_source": {}, "swapped": False, "row": 3}, sort_keys=True) + "\n"
+    pair = PreferencePair("a", "b", "c", 0.9, row=3)
+    assert fingerprint([pair]) == hashlib.sha256(line.encode()).hexdigest()
+    assert fingerprint([pair]) != fingerprint([replace(pair, tools=[TOOL])])
+
+
+def test_null_content_beside_tool_calls_is_no_text():
+    [pair] = read(conversation(chosen=[{"role": "assistant", "content": None, "tool_calls": [CALL]}], soft_label=0.9))
+    assert pair.chosen == [{"role": "assistant", "content": None, "tool_calls": [CALL]}]
+    assert text_of(pair.chosen) == json.dumps([CALL])
+
+
+def test_sides_that_differ_in_their_tool_calls_alone_read_differently():
+    other = {**CALL, "function": {"name": "oven", "arguments": {}}}
+    texts = [text_of([{"role": "assistant", "content": "", "tool_calls": [call]}]) for call in (CALL, other)]
+    assert texts[0] != texts[1]
+    assert all(texts)
+
+
+def test_content_parts_that_are_all_text_are_text():
+    parts = [{"type": "text", "text": "black "}, {"type": "text", "text": "tea"}]
+    [pair] = read(conversation(chosen=[{"role": "assistant", "content": parts}]))
+    assert pair.chosen == [{"role": "assistant", "content": "black tea"}]
+
+
+@pytest.mark.parametrize(
+    ("message", "problem"),
+    [
+        ({"role": "assistant", "content": [{"type": "image", "url": "x"}]}, 'message 1 holds a part of the type "image"'),
+        ({"role": "assistant", "content": [{"type": "text"}]}, "message 1 has no text content"),
+        ({"role": "assistant", "content": []}, "message 1 has no text content"),
+        ({"role": "assistant", "content": None, "tool_calls": []}, "message 1 has no text content"),
+        ({"role": "assistant", "content": None, "tool_calls": "x"}, 'message 1 has tool_calls "x"'),
+        ({"role": ["assistant"], "content": "x"}, 'message 1 has the role ["assistant"]'),
+        ({"role": {"a": 1}, "content": "x"}, 'message 1 has the role {"a": 1}'),
+    ],
+)
+def test_messages_of_another_shape_are_named(message, problem):
+    [fault] = faults_of(conversation(chosen=[message]))
+    assert (fault.field, fault.problem) == ("chosen", problem)

@@ -7,9 +7,10 @@ import re
 from collections.abc import Collection
 
 from softpref.data.label_columns import LABEL_KINDS
+from softpref.data.pairs import TEMPLATE_FIELDS
 
 SIDES = (("chosen", "rejected"), ("response_1", "response_2"))
-COMMON = ("prompt", "weight", "id", "meta", "label_source")
+COMMON = ("prompt", "weight", "id", "meta", "label_source", *TEMPLATE_FIELDS)
 LABELS = tuple(column for kind in LABEL_KINDS for column in kind.columns)
 EVERY = frozenset({*COMMON, *LABELS, *(side for sides in SIDES for side in sides), "completion"})
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from softpref.data.files import atomic_write, strict_json
-from softpref.data.pairs import Completion, PairSet, PreferencePair
+from softpref.data.pairs import Completion, PairSet, PreferencePair, template_columns
 from softpref.data.read_options import ReadOptions
 from softpref.data.readers import read_rows
 from softpref.data.validation import check_prompts, completions_from_rows, pairs_from_rows
@@ -86,6 +86,7 @@ def pair_row(pair: PreferencePair) -> dict[str, Any]:
     for name in ("label_source", "meta"):
         if getattr(pair, name):
             row[name] = dict(getattr(pair, name))
+    row |= template_columns(pair)
     if pair.swapped:
         row.setdefault("label_source", {})["sides_exchanged"] = True
     return row

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, TypeAlias
 
-Message: TypeAlias = dict[str, str]
+Message: TypeAlias = dict[str, Any]
 Text: TypeAlias = str | list[Message]
 
 
@@ -17,9 +17,10 @@ class PreferencePair:
     """One prompt, two responses, and how probable it is that the first is preferred.
 
     ``soft_label`` is p = P(chosen ≻ rejected | prompt) ∈ [0, 1], None while unlabelled; ``weight`` multiplies the pair's
-    loss. Text is a string, or a list of ``{"role", "content"}`` messages on all three fields. ``swapped`` records that
-    reading exchanged the sides to bring p to at least ½. ``label_source`` says where p came from (method, judge, number
-    of votes, …). ``row`` is the line of its file on which it begins, from 1.
+    loss. Text is a string, or a list of ``{"role", "content"}`` messages on all three fields; the content of a message with
+    ``tool_calls`` may be None. ``tools`` (JSON schemas of functions) and ``chat_template_kwargs`` are what the chat template
+    gets beside the messages. ``swapped`` records that reading exchanged the sides to bring p to at least ½. ``label_source``
+    says where p came from (method, judge, number of votes, …). ``row`` is the line of its file on which it begins, from 1.
     """
 
     prompt: Text
@@ -32,6 +33,8 @@ class PreferencePair:
     label_source: Mapping[str, Any] = field(default_factory=dict)
     swapped: bool = False
     row: int = 0
+    tools: Sequence[Mapping[str, Any]] | None = None
+    chat_template_kwargs: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,8 @@ class Completion:
     id: str = ""
     meta: Mapping[str, Any] = field(default_factory=dict)
     row: int = 0
+    tools: Sequence[Mapping[str, Any]] | None = None
+    chat_template_kwargs: Mapping[str, Any] | None = None
 
 
 def swap_sides(pair: PreferencePair) -> PreferencePair:
@@ -97,14 +102,30 @@ class PairSet(Sequence[PreferencePair]):
 
 
 def text_of(text: Text) -> str:
-    """Plain characters of a string or of a message list, for counting and showing."""
-    return text if isinstance(text, str) else "\n".join(message["content"] for message in text)
+    """Plain characters of a string or of a message list, for counting, showing and judging; tool calls as JSON."""
+    return text if isinstance(text, str) else "\n".join(map(_message_text, text))
+
+
+def _message_text(message: Message) -> str:
+    content, calls = message.get("content") or "", message.get("tool_calls")
+    return "\n".join([*filter(None, [content]), json.dumps(calls, ensure_ascii=False)]) if calls else content
+
+
+# What the chat template gets beside the messages.
+TEMPLATE_FIELDS = ("tools", "chat_template_kwargs")
+
+
+def template_columns(row: PreferencePair | Completion) -> dict[str, Any]:
+    """The columns of a written row that its chat template gets beside the messages; none where it gets nothing."""
+    return {name: getattr(row, name) for name in TEMPLATE_FIELDS if getattr(row, name)}
 
 
 def fingerprint(rows: Iterable[PreferencePair | Completion]) -> str:
     """SHA-256 over the content of the rows in order: two data sets with one fingerprint train the same model."""
     digest = hashlib.sha256()
     for row in rows:
-        digest.update(json.dumps(asdict(row), sort_keys=True, default=str).encode())
+        # a row without tools has the fingerprint that it had before they were read
+        values = {key: value for key, value in asdict(row).items() if key not in TEMPLATE_FIELDS or value}
+        digest.update(json.dumps(values, sort_keys=True, default=str).encode())
         digest.update(b"\n")
     return digest.hexdigest()

@@ -76,26 +76,70 @@ class RowReader:
         if not value:
             self.fault(name, "is an empty list of messages", "give at least one message, or drop the row")
             return None
+        messages = []
         for position, message in enumerate(value, start=1):
-            if not (isinstance(message, dict) and isinstance(message.get("content"), str)):
-                self.fault(name, f"message {position} has no text content", 'write {"role": …, "content": "text"}')
+            wrong, clean = _checked_message(message)
+            if clean is None:
+                self.fault(name, f"message {position} {wrong[0]}", wrong[1])
                 return None
-            if message.get("role") not in ROLES:
-                role = _shown(message.get("role"))
-                self.fault(name, f"message {position} has the role {role}", f"use one of {', '.join(sorted(ROLES))}")
-                return None
-        return [dict(message) for message in value]
+            messages.append(clean)
+        return messages
 
-    def mapping(self, name: str) -> dict[str, Any]:
-        """An object (in CSV: its JSON); empty when absent."""
+    def tools(self) -> list[dict[str, Any]] | None:
+        """The functions that a chat template describes to the model: a list of JSON schemas (or its JSON); None if absent."""
+        value = self._parsed("tools")
+        if value is None or value == []:
+            return None
+        if isinstance(value, list) and all(isinstance(tool, dict) for tool in value):
+            return value
+        self.fault("tools", f"{_shown(value)} is not a list of objects", "write a list of JSON schemas of functions")
+        return None
+
+    def _parsed(self, name: str) -> Any:
         value = self.values.get(name)
         if isinstance(value, str):
             with contextlib.suppress(ValueError, RecursionError):
-                value = json.loads(value)
+                return json.loads(value)
+        return value
+
+    def mapping(self, name: str) -> dict[str, Any]:
+        """An object (in CSV: its JSON); empty when absent."""
+        value = self._parsed(name)
         if value is None or isinstance(value, dict):
             return value or {}
         self.fault(name, f"{_shown(value)} is not an object", "write a JSON object, or remove it")
         return {}
+
+
+_NO_CONTENT = ("has no text content", 'write {"role": …, "content": "text"}')
+_TEXT_ALONE = "softpref trains on text alone: leave such rows out"
+
+
+def _checked_message(message: Any) -> tuple[tuple[str, str], Message | None]:
+    """What is wrong with a message and how to mend it, or the message with its content as text.
+
+    Content parts are text where all of them are; null stands for no text beside ``tool_calls``.
+    """
+    if not isinstance(message, dict):
+        return _NO_CONTENT, None
+    role, content, calls = message.get("role"), message.get("content"), message.get("tool_calls")
+    if not (isinstance(role, str) and role in ROLES):
+        return (f"has the role {_shown(role)}", f"use one of {', '.join(sorted(ROLES))}"), None
+    if calls is not None and not (isinstance(calls, list) and all(isinstance(call, dict) for call in calls)):
+        return (f"has tool_calls {_shown(calls)}", "write a list of objects, or leave tool_calls out"), None
+    if isinstance(content, list):
+        if other := [part for part in content if isinstance(part, dict) and part.get("type", "text") != "text"]:
+            return (f"holds a part of the type {_shown(other[0]['type'])}", _TEXT_ALONE), None
+        content = _joined(content)
+    elif content is None and calls:
+        return ("", ""), dict(message)
+    return (("", ""), {**message, "content": content}) if isinstance(content, str) else (_NO_CONTENT, None)
+
+
+def _joined(parts: list[Any]) -> str | None:
+    texts = [part.get("text") if isinstance(part, dict) else part for part in parts]
+    written = [text for text in texts if isinstance(text, str)]
+    return "".join(written) if written and len(written) == len(texts) else None
 
 
 def _response_fault(prompt: Text, response: Text) -> tuple[str, str] | None:

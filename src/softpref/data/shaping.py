@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softpref.core.soft_labels import binary_flip, soft_averaging, soft_flip
-from softpref.data.pairs import PairSet, PreferencePair, swap_sides
+from softpref.data.pairs import PairSet, PreferencePair, swap_sides, template_columns
 from softpref.errors import InputError, OptionError, nearest
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -169,6 +169,7 @@ def written_row(pair: PreferencePair) -> dict[str, Any]:
     row: dict[str, Any] = {"prompt": pair.prompt, "response_1": pair.chosen, "response_2": pair.rejected}
     row |= {"id": pair.id} if pair.id else {}
     row |= {"weight": pair.weight} if pair.weight != 1.0 else {}
+    row |= template_columns(pair)
     return {**row, "soft_label": pair.soft_label, "label_source": dict(pair.label_source), "meta": dict(pair.meta)}
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from softpref.data.columns import COMMON, LABELS, SIDES, how_to_mend, looks_read
 from softpref.data.label_columns import LABEL_KINDS, LabelKind
-from softpref.data.pairs import Completion, PairSet, PreferencePair, Reading, orient
+from softpref.data.pairs import TEMPLATE_FIELDS, Completion, PairSet, PreferencePair, Reading, Text, orient
 from softpref.data.read_options import ReadOptions
 from softpref.data.row_reader import RowReader
 from softpref.errors import DataError, Fault, OptionError
@@ -104,7 +104,7 @@ def completions_from_rows(
     """Validated ``prompt`` + ``completion`` rows for SFT. Raises DataError with every fault of the file."""
     table = _Table(name, list(rows), list(faults))
     table.check_rows("completion")
-    read = {"prompt", "completion", "weight", "id", "meta"}
+    read = {"prompt", "completion", "weight", "id", "meta", *TEMPLATE_FIELDS}
     table.check_columns(read, known=read)
     found = []
     for row in table.readers():
@@ -112,7 +112,8 @@ def completions_from_rows(
         completion = row.response("completion", prompt)
         if prompt is not None and completion is not None:
             meta = _meta(row, ["prompt", "completion"])
-            found.append(Completion(prompt, completion, _weight(row), _id(row), meta, row.row))
+            beside = _for_template(row, prompt)
+            found.append(Completion(prompt, completion, _weight(row), _id(row), meta, row.row, **beside))
     table.raise_faults()
     return found
 
@@ -158,6 +159,7 @@ def _draft(row: RowReader, sides: tuple[str, str], kind: LabelKind | None) -> _D
         meta=_meta(row, [*sides, *(kind.columns if kind else ())]),
         label_source=row.mapping("label_source"),
         row=row.row,
+        **_for_template(row, prompt),
     )
     return _Draft(pair, label)
 
@@ -171,6 +173,16 @@ def _weight(row: RowReader) -> float:
 
 def _id(row: RowReader) -> str:
     return str(row.values["id"]) if row.has("id") else ""
+
+
+def _for_template(row: RowReader, prompt: Text) -> dict[str, Any]:
+    """``tools`` and ``chat_template_kwargs``, None where absent. A prompt without a template has no use for them."""
+    fields = {"tools": row.tools(), "chat_template_kwargs": row.mapping("chat_template_kwargs") or None}
+    for name, value in fields.items():
+        if value is not None and isinstance(prompt, str):
+            problem = "has no effect on a prompt that is a plain string"
+            row.fault(name, problem, "give prompt and responses as messages, which the chat template renders with it")
+    return fields
 
 
 def _meta(row: RowReader, read: Sequence[str]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import numpy as np
 from softpref.core.statistics import tie_aware_accuracy
 from softpref.data.files import atomic_write, write_json
 from softpref.data.formats import row_line
-from softpref.data.pairs import PreferencePair, swap_sides
+from softpref.data.pairs import PreferencePair, swap_sides, template_columns
 from softpref.errors import InputError
 from softpref.judges.base import Answer, Comparison, Judge
 from softpref.judges.both_orders import Judgement, ask, judgements, orders
@@ -159,6 +159,7 @@ def write_labels(
 
 def _row(pair: PreferencePair, judgement: Judgement, by: Mapping[str, Any], options: LabelOptions) -> dict[str, Any]:
     row: dict[str, Any] = {"prompt": pair.prompt, "response_1": pair.chosen, "response_2": pair.rejected}
+    row |= template_columns(pair)
     if pair.id:
         row["id"] = pair.id
     if pair.weight != 1.0:
