@@ -52,6 +52,8 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy --config-file= --strict --follow-imports=silent tests/typing/user.py
+	$(BIN)/pyright --pythonpath $(BIN)/python tests/typing/user.py
 	$(BIN)/python -m pytest -q tests/test_package.py
 
 clean:

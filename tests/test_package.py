@@ -27,18 +27,6 @@ ROOMS = [
 ]
 LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
 
-PUBLIC = [
-    "OnlineOptions",
-    "OnlineSoftPreferenceTrainer",
-    "PairLogps",
-    "PreferencePair",
-    "SoftPreferenceConfig",
-    "SoftPreferenceTrainer",
-    "geometric_average",
-    "preference_loss",
-    "read_pairs",
-]
-
 
 def module_name(path):
     parts = ["softpref", *path.relative_to(SOURCE).with_suffix("").parts]
@@ -66,16 +54,26 @@ def room(name):
 # -------------------------------------------------------------------------------------------------- public names
 
 
-def test_the_public_names():
-    assert sorted(softpref.__all__) == sorted(PUBLIC)
-    for name in PUBLIC:
-        assert getattr(softpref, name).__name__ == name
+@pytest.mark.parametrize("name", softpref.__all__)
+def test_every_public_name_is_what_it_says(name):
+    value = getattr(softpref, name)
+    assert name == "LOSSES" or value.__name__ == name
+    assert value.__doc__
+
+
+def test_the_public_names_are_typed_and_lazy_alike():
+    """The imports for type checkers and the table for running programs name the same things."""
+    tree = ast.parse((SOURCE / "__init__.py").read_text(encoding="utf-8"))
+    [block] = [node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
+    typed = {alias.asname: node.module for node in block.body for alias in node.names}
+    assert typed == softpref._HOMES
+    assert sorted(softpref.__all__) == sorted(typed)
 
 
 def test_star_gives_the_public_names():
     names = {}
     exec("from softpref import *", names)  # noqa: S102
-    assert set(PUBLIC) <= set(names)
+    assert set(softpref.__all__) <= set(names)
 
 
 def test_an_unknown_name_is_an_attribute_error():
@@ -109,8 +107,8 @@ def test_every_room_has_its_place():
 def test_imports_go_down_only(path):
     """A room may import itself and what lies below it, and not its neighbours."""
     here = room(module_name(path))
-    if here is None:
-        assert not {room(name) for name in imports(path)} - {None}
+    if here is None:  # the public names, from every room
+        assert not {room(name) for name in at_load_of(path)} - {None}
         return
     for name in imports(path):
         there = room(name)
@@ -182,10 +180,14 @@ def test_labelling_inspecting_and_reporting_need_no_torch(name):
         if here in seen or not path.is_file():
             continue
         seen.add(here)
-        for imported in at_load(ast.parse(path.read_text(encoding="utf-8")).body):
+        for imported in at_load_of(path):
             assert stem(imported) not in ("torch", "transformers", "accelerate", "datasets"), f"{here} imports {imported}"
             todo += [imported, imported.rpartition(".")[0]] if stem(imported) == "softpref" else []
     assert name in seen
+
+
+def at_load_of(path):
+    return at_load(ast.parse(path.read_text(encoding="utf-8")).body)
 
 
 def at_load(body):
@@ -195,8 +197,9 @@ def at_load(body):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
-        elif isinstance(node, ast.If) and "TYPE_CHECKING" not in ast.dump(node.test):
-            yield from at_load([*node.body, *node.orelse])
+        elif isinstance(node, ast.If):
+            typing_only = ast.unparse(node.test) == "TYPE_CHECKING"
+            yield from at_load(node.orelse if typing_only else [*node.body, *node.orelse])
         elif isinstance(node, ast.Try | ast.With):
             yield from at_load(node.body)
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from softpref.core.losses import LOSSES, BaseLoss
+from softpref.core.base_losses import LOSSES, BaseLoss
 from softpref.core.pair import REDUCTIONS, PairLogps, geometric_average, reduce, swap
 from softpref.errors import OptionError, nearest
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, overload
 
 Message: TypeAlias = dict[str, Any]
 Text: TypeAlias = str | list[Message]
@@ -86,7 +86,11 @@ class PairSet(Sequence[PreferencePair]):
     name: str
     reading: Reading
 
-    def __getitem__(self, index: Any) -> Any:
+    @overload
+    def __getitem__(self, index: int) -> PreferencePair: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[PreferencePair, ...]: ...
+    def __getitem__(self, index: int | slice) -> PreferencePair | tuple[PreferencePair, ...]:
         return self.pairs[index]
 
     def __len__(self) -> int:

@@ -15,9 +15,6 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-
-mpl.use("svg")
-
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
