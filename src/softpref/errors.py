@@ -5,6 +5,7 @@ SoftprefError
 │   ├── DataError                    faults in rows: file, row, field, mend
 │   ├── SideError                    one side of a row that cannot be tokenised (data/prompt_encoder.py)
 │   ├── OptionError                  an option, a key of a recipe or an argument
+│   ├── StorageError                 a file that cannot be written: disk full, read-only, quota, a folder in its place
 │   └── ReferenceMismatchError       the reference model is not the one that a run or a checkpoint was made with
 ├── InterruptedRunError              stopped by the user, or at a budget, after what was done was saved; exits 130
 └── NonFiniteError                   a loss or a log-prob is nan or inf; the rows are named
@@ -29,6 +30,10 @@ class InputError(SoftprefError):
 
 class OptionError(InputError):
     """An option, recipe key or argument that is unknown, contradictory or without effect."""
+
+
+class StorageError(InputError):
+    """A file cannot be written. The message says which, why, what is safe, and what to do."""
 
 
 @dataclass(frozen=True)

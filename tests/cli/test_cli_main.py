@@ -325,7 +325,7 @@ def test_a_report_that_cannot_be_written_is_the_users_to_mend(capsys, run_folder
     assert f"'{tmp_path}', which is a folder" in complaint(capsys, "report", run_folder, "--output", tmp_path)
     below = run_folder / "run.json" / "report.html"
     err = complaint(capsys, "report", run_folder, "--output", below)
-    assert err.startswith(f"softpref report: {below.parent}: cannot be read or written (")
+    assert err.startswith(f"softpref report: {below}: cannot be written: a part of the path is a file")
 
 
 def test_options_of_report_stand_before_or_after_the_folders(capsys, run_folder, tmp_path):
@@ -363,6 +363,40 @@ def test_what_ends_a_command_is_an_exit_code_and_a_message(capsys, monkeypatch, 
     assert found == code
     assert message in err
     assert err.startswith("softpref inspect: ")
+
+
+def test_a_disk_that_refuses_without_a_name_is_one_message(capsys, monkeypatch):
+    def fail(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(import_module("softpref.cli.inspect"), "run", fail)
+    assert run(capsys, "inspect")[::2] == (
+        INPUT_WRONG,
+        "softpref inspect: a file cannot be written: the disk is full; make room, and run the command again\n",
+    )
+
+
+SLEEPS = """
+import sys, time
+import softpref.cli.inspect as command
+from softpref.cli.main import main
+
+def wait(_):
+    print("ready", flush=True)
+    time.sleep(600)
+
+command.run = wait
+sys.exit(main(["inspect"]))
+"""
+
+
+def test_sigterm_is_an_interruption_with_a_message():
+    with subprocess.Popen([sys.executable, "-c", SLEEPS], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "ready\n"
+        process.terminate()
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == INTERRUPTED
+    assert err == "softpref inspect: interrupted; what was finished is on disk, run it again to go on\n"
 
 
 def test_a_fault_of_ours_shows_where_it_is(capsys, monkeypatch):

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from keyword import iskeyword
+from pathlib import Path
+from types import FrameType
 
 from softpref import __version__
 from softpref.errors import InputError, InterruptedRunError, NonFiniteError, SoftprefError, nearest
@@ -43,20 +48,41 @@ NOBODY_READS = 141
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code is returned.
 
-    0: done. 2: the input or the options are wrong. 1: a fault of softpref. 130: interrupted, resumable. 141: nobody reads
-    standard output any more (``softpref … | head``).
+    0: done. 2: the input or the options are wrong. 1: a fault of softpref. 130: interrupted (Ctrl-C or SIGTERM), resumable.
+    141: nobody reads standard output any more (``softpref … | head``).
     """
     try:
-        try:
-            return _command(list(sys.argv[1:] if argv is None else argv))
-        finally:
-            sys.stdout.flush()
+        with _terminated_as_interrupted():
+            try:
+                return _command(list(sys.argv[1:] if argv is None else argv))
+            finally:
+                sys.stdout.flush()
     except BrokenPipeError:
         if not _reader_is_gone():
             raise
         # what is still buffered goes nowhere, without a word at the exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return NOBODY_READS
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """SIGTERM, which ends a program without a word, is taken like Ctrl-C: files are closed, and a message says how to go on.
+
+    Where the parent or the program itself has decided otherwise, that stays.
+    """
+    ours = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    if ours:
+        signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    finally:
+        if ours:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 def _reader_is_gone() -> bool:
@@ -102,14 +128,25 @@ def _run(command: str, arguments: Sequence[str]) -> int:
             raise
         return _complain(f"softpref {command}: needs {error.name}: pip install 'softpref[train]'", INPUT_WRONG)
     except OSError as error:
-        # a file that cannot be read or written is the user's to mend; anything else is not ours to explain away
-        if (path := error.filename2 or error.filename) is None:
+        message = _of_storage(error)
+        if message is None:
             raise
-        return _complain(f"softpref {command}: {path}: cannot be read or written ({error.strerror})", INPUT_WRONG)
+        return _complain(f"softpref {command}: {message}", INPUT_WRONG)
     except SoftprefError:
         traceback.print_exc()
         return FAULT
     return DONE
+
+
+def _of_storage(error: OSError) -> str | None:
+    """A file that cannot be read or written is the user's to mend; None for any other error, which is not explained away."""
+    from softpref.data.files import storage_reason
+
+    path = error.filename2 or error.filename
+    if path is not None:
+        return f"{path}: cannot be read or written ({error.strerror})"
+    reason = storage_reason(error, Path.cwd())
+    return None if reason is None else f"a file cannot be written: {'; '.join(reason)}"
 
 
 def help_text() -> str:

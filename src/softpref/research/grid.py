@@ -20,7 +20,7 @@ from multiprocessing import active_children, get_context, parent_process
 from pathlib import Path
 from typing import IO, Any, TypeAlias
 
-from softpref.data.files import strict_json
+from softpref.data.files import strict_json, writing
 from softpref.errors import InputError
 from softpref.run_folder import read_lines
 
@@ -57,7 +57,7 @@ def run_grid(
         with closing(_compute(missing, work, workers)) as computed:
             for done, (key, result) in enumerate(computed, start=before + 1):
                 found[key] = result
-                _append(out, {"cell": missing[key], "result": result})
+                _append(out, file, {"cell": missing[key], "result": result})
                 report(done, total, before)
     return [found[key] for key in keys]
 
@@ -97,7 +97,7 @@ def _compute(missing: Mapping[str, Cell], work: Work, workers: int | None) -> Ge
     except BaseException:
         # a cell may take minutes, and its result would go nowhere
         for child in {*active_children()} - children_before:
-            child.terminate()
+            child.kill()
         raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
@@ -122,8 +122,9 @@ def _one_thread() -> None:
     os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
-    # Ctrl-C reaches the whole group; only the parent decides what becomes of it
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Ctrl-C, or a scheduler's SIGTERM, reaches the whole group; only the parent decides what becomes of it
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
@@ -138,8 +139,10 @@ def _end_with_parent() -> None:
 @contextmanager
 def _open(file: Path) -> Iterator[IO[bytes]]:
     """The file to append to, held against other runs, without the half line that a kill may have left at its end."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("ab+") as out:
+    with writing(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        out = file.open("ab+", buffering=0)
+    with out:
         _hold(out, file)
         out.seek(0)
         content = out.read()
@@ -158,10 +161,11 @@ def _hold(out: IO[bytes], file: Path) -> None:
         raise InputError(f"{file}: another run is writing to it; wait for its end, or give another folder") from None
 
 
-def _append(out: IO[bytes], line: Mapping[str, Any]) -> None:
-    out.write(strict_json(line).encode() + b"\n")
-    out.flush()
-    os.fsync(out.fileno())
+def _append(out: IO[bytes], file: Path, line: Mapping[str, Any]) -> None:
+    with writing(file, "finished cells are kept"):
+        out.write(strict_json(line).encode() + b"\n")
+        out.flush()
+        os.fsync(out.fileno())
 
 
 def crossed(**axes: Iterable[Any]) -> list[dict[str, Any]]:
