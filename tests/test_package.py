@@ -115,7 +115,7 @@ def test_imports_go_down_only(path):
         assert there in (None, here) or LEVEL[there] < LEVEL[here], f"{module_name(path)} imports {name}"
 
 
-RESEARCH_COMMANDS = {"cli/bandit.py", "cli/real.py", "cli/study.py", "cli/grid_progress.py"}
+RESEARCH_COMMANDS = {"cli/bandit.py", "cli/real.py", "cli/study.py"}
 
 
 def test_nothing_but_its_own_commands_imports_research():

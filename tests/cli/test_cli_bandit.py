@@ -6,8 +6,8 @@ import pytest
 
 from softpref.advice.evidence import read_evidence
 from softpref.cli.bandit import FIGURES, BanditOptions
-from softpref.cli.grid_progress import GridProgress
 from softpref.cli.main import main
+from softpref.cli.progress import GridProgress
 from softpref.research.bandit import effect as bandit_effect
 from softpref.research.bandit.effect import effect_cells
 from softpref.research.bandit.evidence_table import evidence_of

@@ -275,3 +275,13 @@ def test_numbers_that_blow_up_stop_the_run_and_name_rows(place, capsys, tmp_path
     err = complaint(capsys, place, "--train.learning_rate", "1e20", "--output_dir", tmp_path / "run", code=1)
     assert "are not finite; lower the learning rate" in err
     assert "rows [" in err
+
+
+def test_held_out_pairs_alone_are_evaluated_once_an_epoch(place, capsys):
+    folder = place / "held_out"
+    options = ["--config", str(place / "recipe.yaml"), "--output_dir", str(folder), "--train.max_steps", "2"]
+    assert main(["train", *options, "--eval_data", str(place / "pairs.jsonl")]) == 0
+    out = capsys.readouterr().out
+    assert "step 2/2  held out:  loss" in out
+    assert "{'" not in out
+    assert any("eval_loss" in json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines())

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import softpref
-import softpref.core
+import softpref.core.losses
 from paper_table import EIGHT, beta_of, pair_of, tensor
 from softpref.core import ALIASES, LOSSES, TREATMENTS, preference_loss
 from softpref.core.treatments import has_beta, resolve

@@ -103,7 +103,7 @@ def _factors(folder: Path, given: Mapping[str, Any]) -> None:
 
 
 def _effect(folder: Path, given: Mapping[str, Any]) -> None:
-    from softpref.cli.grid_progress import GridProgress
+    from softpref.cli.progress import GridProgress
     from softpref.research.bandit.bandit import LABELS
     from softpref.research.bandit.effect import RESULT_FILE, run_effect
     from softpref.research.bandit.figures import effect
@@ -119,7 +119,7 @@ def _effect(folder: Path, given: Mapping[str, Any]) -> None:
 
 def _labels(folder: Path, given: Mapping[str, Any]) -> None:
     from softpref.advice.evidence import write_evidence
-    from softpref.cli.grid_progress import GridProgress
+    from softpref.cli.progress import GridProgress
     from softpref.data.files import atomic_write
     from softpref.research.bandit.evidence_table import as_markdown, evidence_of
     from softpref.research.bandit.figures import by_judge, by_votes

@@ -38,7 +38,7 @@ def run(argv: Sequence[str]) -> None:
     options = parse_options(StudyOptions, "softpref study", argv)
     if options.workers is not None and options.workers < 1:
         raise OptionError(f"workers is {options.workers}; give 1 or more")
-    from softpref.cli.grid_progress import GridProgress
+    from softpref.cli.progress import GridProgress
     from softpref.evaluation.provenance import command_line
     from softpref.research.study.conduct import conduct
     from softpref.research.study.plan import PARTS

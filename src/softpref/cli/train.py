@@ -15,6 +15,12 @@ def run(argv: Sequence[str]) -> None:
     """Train from a recipe."""
     recipe = parse_options(TrainRecipe, PROG, argv)
     judge = make_judge(checked(JudgeOptions, PROG, "judge", recipe.judge)) if recipe.judge else None
+    from transformers.utils.logging import disable_progress_bar
+
+    from softpref.cli.progress import TrainingProgress
     from softpref.training.run import train
 
-    say(f"run: {train(recipe, say=say, judge=judge)}")
+    disable_progress_bar()  # of weights read and written
+    with TrainingProgress(say) as progress:
+        folder = train(recipe, on_log=progress, say=say, judge=judge)
+    say(f"run: {folder}")

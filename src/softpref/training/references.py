@@ -148,7 +148,9 @@ def precomputed(
     """These pairs' scores, each rank computing its share of what is not on disk yet."""
     cache = open_cache(reference, args)
     own = pairs[accelerator.process_index :: accelerator.num_processes]
-    bar = tqdm(total=len(own), desc="reference", unit="pair", disable=args.disable_tqdm or not accelerator.is_main_process)
+    # None: on a terminal only
+    hidden = None if accelerator.is_main_process else True
+    bar = tqdm(total=len(own), desc="reference", unit="pair", leave=False, disable=hidden)
     reference.model.eval()
     try:
         missing = cache.missing(own)

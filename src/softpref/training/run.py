@@ -19,7 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from transformers import PrinterCallback, TrainerCallback, TrainingArguments
+from transformers import PrinterCallback, ProgressCallback, TrainerCallback, TrainingArguments
 
 from softpref.data.files import write_json
 from softpref.data.formats import read_training_rows
@@ -92,6 +92,8 @@ class LogTo(TrainerCallback):
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Mapping[str, float] | None = None, **kwargs: Any) -> None:
         """Pass one line on."""
+        if not state.is_world_process_zero:
+            return
         self.take({"step": state.global_step, "of": state.max_steps, **(logs or {})})
 
 
@@ -232,6 +234,7 @@ def _trainer(
     )
     if on_log is not None:
         trainer.remove_callback(PrinterCallback)
+        trainer.remove_callback(ProgressCallback)
         trainer.add_callback(LogTo(on_log))
     return trainer
 
@@ -267,13 +270,14 @@ def trainer_config(recipe: TrainRecipe, quiet: bool = False) -> SoftPreferenceCo
             raise OptionError(f"train.{key} belongs at the top of the recipe, not under train")
         if key not in known:
             raise OptionError(f"train.{key} is no field of transformers.TrainingArguments{nearest(key, known)}")
-    scheduled = recipe.train.get("eval_strategy", "no") != "no"
-    if (recipe.eval_data is not None) != scheduled:
-        raise OptionError(
-            "eval_data and train.eval_strategy go together: give both (eval_strategy: steps, eval_steps: 100) or neither"
-        )
+    if recipe.eval_data is None and recipe.train.get("eval_strategy", "no") != "no":
+        raise OptionError("train.eval_strategy needs rows to evaluate on: give eval_data, or leave it out")
+    if recipe.eval_data is not None and recipe.train.get("eval_strategy") == "no":
+        raise OptionError("eval_data has no effect with train.eval_strategy 'no': leave one of them out")
+    # held-out pairs are there to be evaluated on: once an epoch unless train says otherwise
+    when = {} if recipe.eval_data is None else {"eval_strategy": "epoch"}
     try:
-        return SoftPreferenceConfig(**{"report_to": "none", "disable_tqdm": quiet, **recipe.train, **shared})
+        return SoftPreferenceConfig(**{"report_to": "none", "disable_tqdm": quiet, **when, **recipe.train, **shared})
     except (TypeError, ValueError) as error:
         raise OptionError(f"train: {error}") from error
 
