@@ -36,6 +36,26 @@ class StorageError(InputError):
     """A file cannot be written. The message says which, why, what is safe, and what to do."""
 
 
+class RowNumber(int):
+    """The line of a file on which a row begins, which also knows its record's number, as a spreadsheet counts."""
+
+    record: int
+
+    def __new__(cls, line: int, record: int) -> RowNumber:
+        """``line`` and ``record`` count from 1; they differ where a cell holds a line break or a line is blank."""
+        number = super().__new__(cls, line)
+        number.record = record
+        return number
+
+    def __reduce__(self) -> tuple[type[RowNumber], tuple[int, int]]:
+        return RowNumber, (int(self), self.record)
+
+
+def _place(row: int) -> str:
+    record = getattr(row, "record", row)
+    return f"row {row}" if record == row else f"row {record} (line {row})"
+
+
 @dataclass(frozen=True)
 class Fault:
     """One thing wrong in one row. ``row`` counts from 1, as an editor does; 0 means the file as a whole."""
@@ -46,8 +66,8 @@ class Fault:
     mend: str
 
     def __str__(self) -> str:
-        place = f"row {self.row}, " if self.row else ""
-        return f"{place}{self.field}: {self.problem}; {self.mend}"
+        place = f"{_place(self.row)}, " if self.row else ""
+        return printable(f"{place}{self.field}: {self.problem}; {self.mend}")
 
 
 class DataError(InputError):
@@ -73,6 +93,15 @@ class InterruptedRunError(SoftprefError):
 
 class NonFiniteError(SoftprefError):
     """A log-prob or a loss is nan or inf. The message names the rows."""
+
+
+def printable(text: str) -> str:
+    r"""The text with what a terminal would obey written out, so that data can be shown. Line ends stay.
+
+    >>> printable("label\x1b[31m")
+    'label\\x1b[31m'
+    """
+    return text if text.isprintable() else "".join(c if c.isprintable() or c in "\n\t\u200d" else repr(c)[1:-1] for c in text)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -13,7 +13,7 @@ from softpref import __version__
 from softpref.cli.main import COMMANDS, DONE, FAULT, INPUT_WRONG, INTERRUPTED, NOBODY_READS, main
 from softpref.cli.options import parse_options
 from softpref.data.read_options import ReadOptions
-from softpref.errors import InterruptedRunError, NonFiniteError, SoftprefError
+from softpref.errors import InterruptedRunError, NonFiniteError, OptionError, SoftprefError
 from softpref.training.recipe import TrainRecipe, save_recipe
 
 
@@ -416,3 +416,46 @@ def test_what_is_not_the_users_is_not_explained_away(monkeypatch, error):
     monkeypatch.setattr(import_module("softpref.cli.inspect"), "run", fail)
     with pytest.raises(type(error)):
         main(["inspect"])
+
+
+# -------------------------------------------------------------------------------------------------- hostile options
+
+LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]\n" for before, name in zip("abcdefgh", "bcdefghi", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (f"loss_args:\n  a: {'[' * 150}{']' * 150}\n", "nested more than 100 deep"),
+        (f"loss_args: {'[' * 5000}", "nested more than 100 deep"),
+        (LAUGHS, "more than 100,000 values once its aliases are written out"),
+        ("loss_args: &a {b: *a}\n", "an alias inside what it stands for"),
+        (f"seed: {'1' * 5000}\n", "line 4: a number of more than 20 digits"),
+        ("seed: !!bool maybe\n", "line 4: 'maybe' is no boolean"),
+        ("seed: !!int x\n", "holds a value that is none of its kind"),
+        ("seed: !!float x\n", "holds a value that is none of its kind"),
+        ('ref_model: "a\\0b"\n', "ref_model holds a NUL character"),
+        ('train: {run_name: "a\\0b"}\n', "train.run_name holds a NUL character"),
+        (f"ref_model: {'x' * 2**20}y\n", "is longer than 1 MiB"),
+    ],
+    ids=["deep", "deeper", "laughs", "endless", "digits", "bool", "int", "float", "nul", "nul_in_train", "long"],
+)
+def test_hostile_options_are_one_message(recipe, text, message):
+    with pytest.raises(OptionError, match=message):
+        options(recipe(text))
+
+
+@pytest.mark.parametrize("value", ["no", "off", "No", "steps"])
+def test_a_strategy_that_is_called_no_is_text(recipe, value):
+    """In YAML 1.1 it is a boolean, which no strategy is."""
+    assert options(recipe(f"train:\n  save_strategy: {value}\n")).train == {"save_strategy": value}
+    assert options(recipe(""), "--train.save_strategy", value).train == {"save_strategy": value}
+    found = options(recipe(""), "--train", f"{{eval_strategy: {value}, bf16: no}}")
+    assert found.train == {"eval_strategy": value, "bf16": False}
+
+
+def test_what_is_shown_holds_nothing_that_a_terminal_obeys(capsys):
+    assert main(["inspect", "--data", "a\x1b[31m.jsonl"]) == 2
+    assert "\x1b" not in capsys.readouterr().err

@@ -83,7 +83,7 @@ def test_every_fault_of_a_jsonl_file_at_once(jsonl, row):
         (2, "line"),
         (3, "line"),
         (4, "line"),
-        (5, "line"),
+        (5, "soft_label"),
         (6, "soft_label"),
         (7, "prompt"),
     ]

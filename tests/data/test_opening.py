@@ -103,7 +103,7 @@ def test_what_the_hub_is_asked(monkeypatch):
         (Place("data/absent.parquet"), "absent.parquet: no such file"),
         (
             Place("a/b/c"),
-            "a/b/c: is neither one of .jsonl, .csv, .json, .json.gz, .jsonl.gz, .parquet, nor a folder, nor",
+            "a/b/c: is neither one of .jsonl, .csv, .tsv, .json, .parquet, .jsonl.gz, .json.gz, .csv.gz, .tsv.gz, nor",
         ),
         (Place("rows.xlsx"), "rows.xlsx: is neither"),
     ],

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import FrameType
 
 from softpref import __version__
-from softpref.errors import InputError, InterruptedRunError, NonFiniteError, SoftprefError, nearest
+from softpref.errors import InputError, InterruptedRunError, NonFiniteError, SoftprefError, nearest, printable
 
 COMMANDS = {
     "import": "make pairs of a published data set, from the Hub or a file",
@@ -162,7 +162,7 @@ def help_text() -> str:
 
 
 def _complain(message: str, code: int) -> int:
-    sys.stderr.write(f"{message}\n")
+    sys.stderr.write(f"{printable(message)}\n")
     return code
 
 

@@ -12,7 +12,8 @@ from typing import Any, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 import yaml
 from jsonargparse import ArgumentParser, Namespace
 
-from softpref.errors import OptionError, nearest
+from softpref.data.limits import DEPTH, YAML_BYTES, YAML_DIGITS, YAML_VALUES
+from softpref.errors import OptionError, nearest, printable
 
 Options = TypeVar("Options")
 
@@ -77,7 +78,17 @@ def parse_options(of: type[Options], prog: str, argv: Sequence[str]) -> Options:
     rest = _take_overrides(rest, mappings, free)
     values = parser.instantiate(parser.parse_args(rest, namespace=typed)).as_dict()
     values.pop("config", None)
+    _refuse_nul({**values, **free})
     return of(**{**values, **free})
+
+
+def _refuse_nul(values: Any, name: str = "") -> None:
+    """A NUL character ends a path for the system, and stands in no text that anyone means."""
+    if isinstance(values, str) and "\0" in values:
+        raise OptionError(f"{name} holds a NUL character (\\0): remove it")
+    items = values.items() if isinstance(values, dict) else enumerate(values) if isinstance(values, list | tuple) else ()
+    for key, value in items:
+        _refuse_nul(value, f"{name}.{key}" if name else str(key))
 
 
 def checked(of: type[Options], prog: str, name: str, values: Any) -> Options:
@@ -107,16 +118,40 @@ def _parser(of: type, prog: str) -> _Parser:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML, where 1e-6 is a number, a date is text, and a key that stands twice is an error."""
+    """YAML, where 1e-6 is a number, a date is text, and a key that stands twice is an error.
+
+    A value that YAML 1.1 takes for a switch (``no``, ``off``) stays text where its key wants text: ``save_strategy: no``.
+    """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         """Called by the library for every mapping."""
         seen: set[str] = set()
-        for key, _ in node.value:
+        for key, value in node.value:
             if str(key.value) in seen:
                 raise yaml.constructor.ConstructorError(problem=f"{key.value} stands twice", problem_mark=key.start_mark)
             seen.add(str(key.value))
+            if str(key.value).endswith("_strategy") and value.tag == _BOOL:
+                value.tag = "tag:yaml.org,2002:str"
         return super().construct_mapping(node, deep)
+
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        """Called by the library for every whole number."""
+        if len(str(node.value)) > YAML_DIGITS:
+            problem = f"a number of more than {YAML_DIGITS} digits; give a smaller one, or put it in quotes if it is text"
+            raise yaml.constructor.ConstructorError(problem=problem, problem_mark=node.start_mark)
+        return super().construct_yaml_int(node)
+
+    def construct_yaml_bool(self, node: yaml.ScalarNode) -> bool:
+        """Called by the library for every switch."""
+        if str(node.value).lower() not in self.bool_values:
+            problem = f"{str(node.value)!r} is no boolean; give true or false"
+            raise yaml.constructor.ConstructorError(problem=problem, problem_mark=node.start_mark)
+        return bool(super().construct_yaml_bool(node))
+
+
+_BOOL = "tag:yaml.org,2002:bool"
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
+_Loader.add_constructor(_BOOL, _Loader.construct_yaml_bool)
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -130,14 +165,58 @@ _Loader.add_implicit_resolver(
 )
 
 
-def _yaml(text: str, name: str) -> Any:
+def _yaml(text: str, name: str, key: str = "") -> Any:
+    """The value of a YAML text: of ``key`` where it is one, which may want text. Raises OptionError naming ``name``."""
+    if len(text) > YAML_BYTES:
+        raise OptionError(f"{name}: is longer than {YAML_BYTES // 2**20} MiB, which no options are")
+    loader = _Loader(text)
     try:
-        return yaml.load(text, _Loader)  # noqa: S506
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _check_size(node)
+        if key.endswith("_strategy") and node.tag == _BOOL:
+            return node.value
+        return loader.construct_document(node)
     except yaml.MarkedYAMLError as error:
         line = f"line {error.problem_mark.line + 1}: " if error.problem_mark and "\n" in text else ""
         raise OptionError(f"{name}: is not YAML ({line}{error.problem})") from None
     except yaml.YAMLError as error:
         raise OptionError(f"{name}: is not YAML ({' '.join(str(error).split())})") from None
+    except RecursionError:
+        raise OptionError(f"{name}: is nested more than {DEPTH} deep; no options are") from None
+    except (ValueError, OverflowError) as error:
+        raise OptionError(f"{name}: holds a value that is none of its kind ({error})") from None
+    finally:
+        loader.dispose()
+
+
+def _check_size(root: yaml.Node) -> None:
+    """Raises ConstructorError where the values, with every alias written out, are too many, too deep or without end."""
+    sizes: dict[int, int | None] = {}
+
+    def size(node: yaml.Node, depth: int) -> int:
+        if depth > DEPTH:
+            raise _too_much(node, f"nested more than {DEPTH} deep")
+        if id(node) in sizes:
+            known = sizes[id(node)]
+            if known is None:
+                raise _too_much(node, "an alias inside what it stands for")
+            return known
+        sizes[id(node)] = None
+        below = node.value if isinstance(node, yaml.SequenceNode | yaml.MappingNode) else ()
+        inner = [one for item in below for one in (item if isinstance(item, tuple) else (item,))]
+        count = 1 + sum(size(one, depth + 1) for one in inner)
+        if count > YAML_VALUES:
+            raise _too_much(node, f"more than {YAML_VALUES:,} values once its aliases are written out")
+        sizes[id(node)] = count
+        return count
+
+    size(root, 0)
+
+
+def _too_much(node: yaml.Node, problem: str) -> yaml.constructor.ConstructorError:
+    return yaml.constructor.ConstructorError(problem=problem, problem_mark=node.start_mark)
 
 
 def _read_config(of: type, prog: str, file: Path, mappings: Mapping[str, Any]) -> tuple[Namespace, dict[str, Any]]:
@@ -222,7 +301,7 @@ def _take_overrides(argv: Sequence[str], mappings: Mapping[str, Any], free: dict
             value = next(words, "--")
             if value.startswith("--"):
                 raise OptionError(f"{option} needs a value")
-        given = _yaml(value, option)
+        given = _yaml(value, option, key)
         free[name] = _with(free.get(name, mappings[name]), key, given) if key else _free(name, given, mappings[name])
     return rest
 
@@ -255,5 +334,5 @@ def _take_config(argv: Sequence[str]) -> tuple[Path | None, list[str]]:
 
 def say(text: str = "") -> None:
     """One line for the person at the terminal."""
-    sys.stdout.write(f"{text}\n")
+    sys.stdout.write(f"{printable(text)}\n")
     sys.stdout.flush()

@@ -1,170 +1,92 @@
 """Files become numbered rows. What the rows mean is ``validation``'s business.
 
-A row's number is the line on which it begins, counted from 1 as an editor does: blank lines and a CSV header count. In
-JSONL that is the row; in a CSV file whose cells hold line breaks a spreadsheet, which counts records, shows a lower one.
+A row's number is the line on which it begins, counted from 1 as an editor does: blank lines and a CSV header count. In a JSON
+array and in Parquet, which have no lines, it is the row's place.
 """
 
 from __future__ import annotations
 
-import csv
-import json
-import sys
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from softpref.errors import Fault, InputError
+from softpref.data.delimited import read_delimited
+from softpref.data.json_rows import read_json
+from softpref.data.packed import unpacked
+from softpref.errors import Fault, InputError, OptionError
 
 Rows: TypeAlias = tuple[list[tuple[int, dict[str, Any]]], list[Fault]]
+MISSING = "needs {}: pip install 'softpref[hub]'"
 
 
-def read_rows(path: Path) -> Rows:
-    """Numbered rows of a JSONL or CSV file, and the faults of lines that are no rows.
+def read_rows(path: Path, notes: list[str] | None = None) -> Rows:
+    """Numbered rows of a file, and the faults of lines that are no rows; ``notes`` gains what was decided about its form.
 
-    Raises InputError for a file that is not there, or a format that is not read.
+    Raises InputError for a file that is not there or cannot be unpacked, or a format that is not read; OptionError where a
+    package is missing.
     """
-    reader = READERS.get(path.suffix.lower())
-    if reader is None:
-        known = ", ".join(READERS)
-        raise InputError(f"{path}: the format {path.suffix or '(no suffix)'} is not read; give one of {known}")
+    suffix = suffix_of(path)
+    if suffix not in READERS:
+        raise InputError(f"{path}: the format {suffix or '(no suffix)'} is not read; give one of {', '.join(READERS)}")
     if not path.is_file():
         raise InputError(f"{path}: no such file")
-    return reader(path)
-
-
-# --- JSONL
-
-
-class _RepeatedKeyError(ValueError):
-    """An object in which one key stands twice; ``args[0]`` is the key."""
-
-
-def _read_jsonl(path: Path) -> Rows:
-    rows: list[tuple[int, dict[str, Any]]] = []
     faults: list[Fault] = []
+    return READERS[suffix](path, faults, [] if notes is None else notes), faults
+
+
+def suffix_of(path: Path) -> str:
+    """What a file's name says of its format: ``.jsonl``, ``.csv.gz``."""
+    return "".join(path.suffixes[-2:]).lower() if path.suffix.lower() == ".gz" else path.suffix.lower()
+
+
+def _json(path: Path, faults: list[Fault], _: list[str]) -> list[tuple[int, dict[str, Any]]]:
     with path.open("rb") as file:
-        for number, raw in enumerate(file, start=1):
-            if not raw.strip():
-                continue
-            value = _json_row(raw, number)
-            if isinstance(value, Fault):
-                faults.append(value)
-            else:
-                rows.append((number, value))
-    return rows, faults
+        return read_json(file, faults)
 
 
-def _json_row(raw: bytes, number: int) -> dict[str, Any] | Fault:
+def _packed(path: Path, faults: list[Fault], notes: list[str]) -> list[tuple[int, dict[str, Any]]]:
+    with unpacked(path) as plain:
+        return READERS[plain.suffix.lower()](plain, faults, notes)
+
+
+def _parquet(path: Path, *_: list[Any]) -> list[tuple[int, dict[str, Any]]]:
     try:
-        text = raw.decode("utf-8-sig" if number == 1 else "utf-8")
-        value = json.loads(text, parse_constant=_no_constant, object_pairs_hook=_unique_keys)
-    except UnicodeDecodeError:
-        return Fault(number, "line", "is not UTF-8", "save the file as UTF-8")
-    except _RepeatedKeyError as error:
-        return Fault(number, str(error), "stands twice in one object", "keep the one that is meant")
-    except (ValueError, RecursionError) as error:
-        return Fault(number, "line", f"is not JSON ({error})", "write one JSON object a line")
-    if isinstance(value, dict):
+        import pyarrow as pa  # type: ignore[import-untyped]
+        from pyarrow import parquet
+    except ImportError:
+        raise OptionError(f"{path}: {MISSING.format('pyarrow')}") from None
+    try:
+        with parquet.ParquetFile(path) as file:
+            rows = [row for batch in file.iter_batches() for row in batch.to_pylist()]
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
+        raise InputError(f"{path}: is not Parquet ({next(iter(str(error).splitlines()), '')})") from None
+    return [(number, {name: _plain(value) for name, value in row.items()}) for number, row in enumerate(rows, start=1)]
+
+
+def _plain(value: Any) -> Any:
+    """Values that JSON has too: dates and other kinds become their text; bytes, which are no text, their number."""
+    if value is None or isinstance(value, str | int | float):
         return value
-    return Fault(number, "line", f"is a {type(value).__name__}", "write one JSON object a line")
+    if isinstance(value, dict):
+        # Parquet gives every message of a column the keys that one of them has
+        message = value.keys() >= {"role", "content"}
+        return {str(key): _plain(one) for key, one in value.items() if not message or one is not None or key == "content"}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    if isinstance(value, bytes):
+        return f"{len(value)} bytes"
+    return value.isoformat() if isinstance(value, date) else str(value)
 
 
-def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is no number in JSON")
-
-
-def _unique_keys(items: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(items)
-    if len(found) < len(items):
-        raise _RepeatedKeyError(_repeated([key for key, _ in items])[0])
-    return found
-
-
-def _repeated(names: list[str]) -> list[str]:
-    return [name for name, count in Counter(names).items() if count > 1]
-
-
-# --- CSV
-
-
-def _read_csv(path: Path) -> Rows:
-    csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
-    rows: list[tuple[int, dict[str, Any]]] = []
-    faults: list[Fault] = []
-    # bytes that are not UTF-8 become lone surrogates, so that the cell that holds them can be named
-    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-        records = _records(file, faults)
-        number, header = next(records, (0, []))
-        if not _is_utf8("".join(header)):
-            return [], [Fault(number, "header", "is not UTF-8", "save the file as UTF-8 CSV")]
-        mend = "give every column a name of its own"
-        faults += [Fault(number, name, "stands twice in the header", mend) for name in _repeated(header)]
-        for number, cells in records:
-            found = _cell_faults(number, header, cells)
-            faults += found
-            if not found:
-                rows.append((number, {key: _cell(key, cell) for key, cell in zip(header, cells, strict=True)}))
-    return rows, faults
-
-
-def _records(file: Any, faults: list[Fault]) -> Iterator[tuple[int, list[str]]]:
-    """Records with the number of their first line, without blank lines, up to the first that cannot be read."""
-    reader = csv.reader(file, strict=True)
-    first = 1
-    try:
-        for cells in reader:
-            if cells:
-                yield first, cells
-            first = reader.line_num + 1
-    except csv.Error as error:
-        mend = "close every quote, and double those inside a cell"
-        faults.append(Fault(first, "row", f"cannot be read ({error})", mend))
-
-
-def _cell_faults(number: int, header: list[str], cells: list[str]) -> list[Fault]:
-    if len(cells) != len(header):
-        problem = f"has not the header's {len(header)} cells"
-        return [Fault(number, "row", problem, "quote commas and line breaks inside cells")]
-    return [
-        Fault(number, name, "is not UTF-8", "save the file as UTF-8 CSV")
-        for name, cell in zip(header, cells, strict=True)
-        if not _is_utf8(cell)
-    ]
-
-
-def _is_utf8(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-# An empty response is a response; an empty number is none.
-_TEXT_COLUMNS = frozenset({"prompt", "chosen", "rejected", "response_1", "response_2", "completion"})
-
-
-def _cell(column: str, cell: str) -> str | list[Any] | None:
-    if not cell and column not in _TEXT_COLUMNS:
-        return None
-    messages = _messages(cell)
-    return cell if messages is None else messages
-
-
-def _messages(cell: str) -> list[Any] | None:
-    """The messages in a cell, which has no other way of holding them than JSON.
-
-    Only a list of objects of which one has a role or content counts: a story in brackets is a story, other JSON is text.
-    """
-    if not cell.lstrip().startswith("[{"):
-        return None
-    try:
-        parsed = json.loads(cell)
-    except (ValueError, RecursionError):
-        return None
-    found = isinstance(parsed, list) and any(isinstance(one, dict) and one.keys() & {"role", "content"} for one in parsed)
-    return parsed if found else None
-
-
-READERS: dict[str, Callable[[Path], Rows]] = {".jsonl": _read_jsonl, ".csv": _read_csv}
+READERS: dict[str, Callable[[Path, list[Fault], list[str]], list[tuple[int, dict[str, Any]]]]] = {
+    ".jsonl": _json,
+    ".csv": read_delimited,
+    ".tsv": read_delimited,
+    ".json": _json,
+    ".parquet": _parquet,
+    ".jsonl.gz": _packed,
+    ".json.gz": _packed,
+    ".csv.gz": _packed,
+    ".tsv.gz": _packed,
+}

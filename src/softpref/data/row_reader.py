@@ -15,6 +15,11 @@ from softpref.errors import Fault
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
 
 
+def is_missing(value: Any) -> bool:
+    """Whether a cell holds nothing: a null, or the NaN that pandas writes for one."""
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
 @dataclass
 class RowReader:
     """One row while it is read: hands out checked fields and collects what is wrong with the others."""

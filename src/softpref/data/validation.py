@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from softpref.data.columns import COMMON, LABELS, SIDES, how_to_mend, looks_read
+from softpref.data.columns import COMMON, EVERY, LABELS, SIDES, how_to_mend, looks_read
 from softpref.data.label_columns import LABEL_KINDS, LabelKind
 from softpref.data.pairs import TEMPLATE_FIELDS, Completion, PairSet, PreferencePair, Reading, Text, orient
 from softpref.data.read_options import ReadOptions
-from softpref.data.row_reader import RowReader
+from softpref.data.row_reader import RowReader, is_missing
 from softpref.errors import DataError, Fault, OptionError
 
 
@@ -21,6 +21,11 @@ class _Draft:
 
     pair: PreferencePair
     label: tuple[float, ...] | None = None
+
+
+def _is_there(column: str, value: Any) -> bool:
+    """NaN is nothing in a note, and a fault in a column that is read."""
+    return not is_missing(value) or (value is not None and column in EVERY)
 
 
 @dataclass
@@ -33,7 +38,7 @@ class _Table:
 
     @cached_property
     def columns(self) -> list[str]:
-        return list(dict.fromkeys(key for _, values in self.rows for key in values if values[key] is not None))
+        return list(dict.fromkeys(key for _, values in self.rows for key in values if _is_there(key, values[key])))
 
     def fault(self, name: str, problem: str, mend: str) -> None:
         """Record one fault of the file as a whole."""
@@ -187,7 +192,7 @@ def _for_template(row: RowReader, prompt: Text) -> dict[str, Any]:
 
 def _meta(row: RowReader, read: Sequence[str]) -> dict[str, Any]:
     known = {*COMMON, *read}
-    extra = {key: value for key, value in row.values.items() if key not in known and value is not None}
+    extra = {key: value for key, value in row.values.items() if key not in known and not is_missing(value)}
     return {**extra, **row.mapping("meta")}
 
 

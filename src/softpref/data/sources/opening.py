@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import gzip
 import re
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from softpref.data.readers import READERS, Rows, read_rows
+from softpref.data.readers import MISSING, READERS, Rows, read_rows, suffix_of
 from softpref.errors import InputError, OptionError
 
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+\Z")
-MISSING = "needs {}: pip install 'softpref[hub]'"
 
 
 @dataclass(frozen=True)
@@ -41,64 +36,14 @@ def open_rows(place: Place) -> Rows:
     of a file; OptionError where a package is missing.
     """
     path = Path(place.data)
-    if path.is_dir() or (not path.is_file() and _HUB_NAME.match(place.data) and _suffix(path) not in _FILES):
+    if path.is_dir() or (not path.is_file() and _HUB_NAME.match(place.data) and suffix_of(path) not in READERS):
         return list(enumerate(_load(place), start=1)), []
     for name in ("subset", "data_dir", "split", "revision"):
         if getattr(place, name) is not None:
             raise OptionError(f"{name} has no effect on the file {path}: leave it out")
-    if _suffix(path) not in _FILES:
-        raise InputError(f"{path}: is neither one of {', '.join(_FILES)}, nor a folder, nor a name on the Hub")
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
-    return _FILES[_suffix(path)](path)
-
-
-def _suffix(path: Path) -> str:
-    return "".join(path.suffixes[-2:]).lower() if path.suffix.lower() == ".gz" else path.suffix.lower()
-
-
-# --- files
-
-
-def _lines(path: Path) -> Rows:
-    with _as_jsonl(path) as plain:
-        return read_rows(plain)
-
-
-@contextmanager
-def _as_jsonl(path: Path) -> Iterator[Path]:
-    """Lines of JSON by another name, or packed, where the reader looks for them."""
-    with tempfile.TemporaryDirectory() as folder:
-        plain = Path(folder) / "rows.jsonl"
-        with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as packed, plain.open("wb") as file:
-            try:
-                shutil.copyfileobj(packed, file)
-            except (EOFError, gzip.BadGzipFile) as error:
-                raise InputError(f"{path}: cannot be unpacked ({error})") from None
-        yield plain
-
-
-def _parquet(path: Path) -> Rows:
-    try:
-        import pyarrow as pa  # type: ignore[import-untyped]
-        from pyarrow import parquet
-    except ImportError:
-        raise OptionError(f"{path}: {MISSING.format('pyarrow')}") from None
-    try:
-        with parquet.ParquetFile(path) as file:
-            rows = [row for batch in file.iter_batches() for row in batch.to_pylist()]
-    except pa.ArrowInvalid as error:
-        raise InputError(f"{path}: is not Parquet ({_first_line(error)})") from None
-    return list(enumerate(rows, start=1)), []
-
-
-_FILES: dict[str, Callable[[Path], Rows]] = {
-    **READERS,
-    ".json": _lines,
-    ".json.gz": _lines,
-    ".jsonl.gz": _lines,
-    ".parquet": _parquet,
-}
+    if suffix_of(path) not in READERS:
+        raise InputError(f"{path}: is neither one of {', '.join(READERS)}, nor a folder, nor a name on the Hub")
+    return read_rows(path)
 
 
 # --- folders and the Hub
