@@ -8,20 +8,10 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
+from softpref.data.tokenization import TokenizedPair
+from softpref.scoring.identity import model_identity
 from softpref.scoring.plain import pair_logps, response_logps
-from softpref.scoring.reference import disable_dropout, frozen_copy, model_identity, without_adapter
-
-
-def test_identity_is_of_the_weights_and_of_nothing_else(tiny_llama):
-    twin = copy.deepcopy(tiny_llama).train()
-    assert model_identity(twin) == model_identity(tiny_llama)
-    with torch.no_grad():
-        next(twin.parameters())[0, 0] += 1e-6
-    assert model_identity(twin) != model_identity(tiny_llama)
-
-
-def test_identity_knows_the_dtype(tiny_llama):
-    assert model_identity(copy.deepcopy(tiny_llama).bfloat16()) != model_identity(tiny_llama)
+from softpref.scoring.reference import disable_dropout, frozen_copy, start_of_adapter, starts_at_its_base
 
 
 def test_a_frozen_copy_stays_when_the_policy_moves(tiny_llama):
@@ -33,34 +23,45 @@ def test_a_frozen_copy_stays_when_the_policy_moves(tiny_llama):
     assert not any(p.requires_grad for p in reference.model.parameters())
 
 
-def test_an_adapter_is_not_part_of_the_identity(tiny_llama):
+def test_the_start_of_an_adapter_is_the_reference(tiny_llama):
+    """A fresh one is its base, switched off; a trained one, a bias or a random start is kept as a copy. Both stay."""
     peft = pytest.importorskip("peft")
-    bare = model_identity(tiny_llama)
-    wrapped = peft.get_peft_model(tiny_llama, peft.LoraConfig(task_type="CAUSAL_LM", target_modules=["q_proj"]))
-    assert model_identity(wrapped) == bare
-    with torch.no_grad():
-        for name, value in wrapped.named_parameters():
-            if ".lora_B." in name:
-                value.add_(1.0)
-    assert model_identity(wrapped) == bare
-
-
-def test_the_reference_of_an_adapter_is_its_base(tiny_llama):
-    peft = pytest.importorskip("peft")
-    from softpref.data.tokenization import TokenizedPair
-
     pairs = [TokenizedPair([5], [6, 7], [8], 0.7, 1.0, 1)]
-    base = frozen_copy(tiny_llama).score(pair_logps, pairs)
-    wrapped = peft.get_peft_model(tiny_llama, peft.LoraConfig(task_type="CAUSAL_LM", target_modules=["q_proj"]))
-    with torch.no_grad():
-        for name, value in wrapped.named_parameters():
-            if ".lora_B." in name:
+    for settings, moved in (({}, False), ({"init_lora_weights": False}, True), ({"init_lora_weights": "pissa"}, True)):
+        config = peft.LoraConfig(task_type="CAUSAL_LM", target_modules=["q_proj"], **settings)
+        policy = peft.get_peft_model(copy.deepcopy(tiny_llama), config)
+        start = pair_logps(policy, pairs)
+        reference = start_of_adapter(policy)
+        assert starts_at_its_base(policy) is not moved
+        trained = [value for value in policy.parameters() if value.requires_grad]
+        with torch.no_grad():
+            for value in trained:
                 value.add_(0.5)
-    moved = response_logps(wrapped, [([5], [6, 7])])[0].item()
-    assert abs(moved - base.chosen.item()) > 1e-4
-    without = without_adapter(wrapped).score(pair_logps, pairs)
-    torch.testing.assert_close(without.chosen, base.chosen)
-    torch.testing.assert_close(without.rejected, base.rejected)
+        after = pair_logps(policy, pairs)
+        assert abs(float((after.chosen - start.chosen).detach())) > 1e-4
+        scores = reference.score(pair_logps, pairs)
+        torch.testing.assert_close(scores.chosen, start.chosen.detach())
+        torch.testing.assert_close(scores.rejected, start.rejected.detach())
+        assert [value for value in policy.parameters() if value.requires_grad] == trained
+        torch.testing.assert_close(pair_logps(policy, pairs).chosen, after.chosen)
+
+
+def test_a_policy_that_is_the_reference_for_a_while_keeps_its_gradients(tiny_llama):
+    """Scored between the policy's forward and its backward pass, as a training step does."""
+    peft = pytest.importorskip("peft")
+    pairs = [TokenizedPair([5], [6, 7], [8], 0.7, 1.0, 1)]
+    config = peft.LoraConfig(task_type="CAUSAL_LM", target_modules=["q_proj", "v_proj"], init_lora_weights=False)
+    policy = peft.get_peft_model(tiny_llama, config)
+    reference = start_of_adapter(policy)
+    trained = [value for value in policy.parameters() if value.requires_grad]
+    with torch.no_grad():
+        for value in trained:
+            value.mul_(1.5)
+    alone = torch.autograd.grad(pair_logps(policy, pairs).chosen.sum(), trained)
+    scores = pair_logps(policy, pairs)
+    reference.score(pair_logps, pairs)
+    for ours, expected in zip(torch.autograd.grad(scores.chosen.sum(), trained), alone, strict=True):
+        assert torch.equal(ours, expected)
 
 
 MODELS = {

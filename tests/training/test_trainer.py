@@ -136,11 +136,9 @@ def test_a_torn_checkpoint_is_passed_over(make_trainer, tiny_llama):
     assert last_whole_checkpoint(trainer.args.output_dir).name == "checkpoint-1"
 
 
-def test_lora_dropout_is_refused_and_the_adapter_is_seeded(make_trainer, tiny_llama):
+def test_the_adapter_is_seeded(make_trainer, tiny_llama):
     peft = pytest.importorskip("peft")
     settings = {"task_type": "CAUSAL_LM", "target_modules": ["q_proj"], "r": 2}
-    with pytest.raises(OptionError, match="lora_dropout has no effect"):
-        make_trainer(peft_config=peft.LoraConfig(**settings, lora_dropout=0.1))
     starts = []
     for seed in (1, 1, 2):
         trainer = make_trainer(model=copy.deepcopy(tiny_llama), peft_config=peft.LoraConfig(**settings), seed=seed)
@@ -231,7 +229,7 @@ def test_another_reference_is_no_fault_at_step_zero(make_trainer, tiny_llama, ca
     trainer = make_trainer(ref_model=perturbed(tiny_llama))
     trainer.train()
     assert trainer.step_zero_difference is None
-    assert "no step-0 check" in caplog.text
+    assert "no step-0 check; on the first rows they differ by up to" in caplog.text
 
 
 def test_resume_refuses_another_reference(make_trainer, tiny_llama):
@@ -264,32 +262,6 @@ def test_evaluation_is_the_weighted_mean_over_the_whole_set(make_trainer, rows):
     assert found[0]["eval_loss"] == pytest.approx(math.log(2), abs=1e-6)
     for name in ("eval_loss", "eval_brier", "eval_effective_weight", "eval_accuracy"):
         assert found[0][name] == pytest.approx(found[1][name], abs=1e-6)
-
-
-def test_lora_trains_the_adapter_and_keeps_the_base_as_reference(make_trainer, tiny_llama, rows):
-    peft = pytest.importorskip("peft")
-    config = peft.LoraConfig(task_type="CAUSAL_LM", target_modules=["q_proj", "v_proj"], r=2)
-    trainer = make_trainer(peft_config=config, max_steps=3)
-    identity = trainer.reference.identity
-    trainer.train()
-    assert trainer.step_zero_difference == pytest.approx(0, abs=1e-6)
-    assert trainer.state.log_history[0]["loss"] == pytest.approx(math.log(2), abs=1e-6)
-    assert trainer.state.log_history[2]["margin"] > 0
-    from softpref.scoring.reference import model_identity
-
-    assert model_identity(trainer.model) == identity
-
-
-def test_a_trained_adapter_is_refused_as_a_start(make_trainer, tiny_llama):
-    """With its adapter off it is the base, and not the place this run starts from: the wrong reference."""
-    peft = pytest.importorskip("peft")
-    wrapped = peft.get_peft_model(tiny_llama, peft.LoraConfig(task_type="CAUSAL_LM", target_modules=["q_proj"]))
-    with torch.no_grad():
-        for name, value in wrapped.named_parameters():
-            if ".lora_B." in name:
-                value.add_(0.1)
-    with pytest.raises(ReferenceMismatchError, match="merge it first"):
-        make_trainer(model=wrapped)
 
 
 def test_the_policy_cannot_be_its_own_reference(make_trainer, tiny_llama):

@@ -3,54 +3,73 @@
 from __future__ import annotations
 
 import copy
-import hashlib
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from softpref.data.tokenization import TokenizedPair
 from softpref.errors import NonFiniteError, OptionError
+from softpref.scoring.adapter_tensors import adapter_is_idle, base_is_frozen, split_state
+from softpref.scoring.identity import model_identity
 from softpref.scoring.reference_cache import ReferenceCache, pair_key
 from softpref.scoring.scores import PairScores, Scorer
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
 
-def model_identity(model: nn.Module) -> str:
-    """SHA-256 over names, shapes, dtypes and bytes of the weights. Adapter weights are left out: they are not the base."""
-    digest = hashlib.sha256()
-    for name, value in sorted(_base_state(model).items()):
-        tensor = value.detach().cpu().contiguous()
-        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
-        digest.update(tensor.view(torch.uint8).numpy().tobytes() if tensor.dim() else str(tensor.item()).encode())
-    return digest.hexdigest()
+class StartTensors:
+    """The tensors that training will change, as they are now: frozen copies that can take their place for a while.
 
+    With an adapter they are few. No second adapter is put into the model, so none is generated from or saved.
+    """
 
-def _base_state(model: nn.Module) -> dict[str, Tensor]:
-    state: dict[str, Tensor] = model.state_dict()
-    if not hasattr(model, "peft_config"):
-        return state
-    names = {name: name.removeprefix("base_model.model.").replace(".base_layer.", ".") for name in state}
-    return {short: state[name] for name, short in names.items() if ".lora_" not in name}
+    def __init__(self, model: nn.Module) -> None:
+        adapter = split_state(model)[1]
+        self._copies = {
+            name: torch.nn.Parameter(value.detach().clone(), requires_grad=False)
+            for name, value in model.named_parameters(remove_duplicate=False)
+            if value.requires_grad or name in adapter
+        }
+
+    @contextmanager
+    def in_place(self, model: nn.Module) -> Iterator[None]:
+        """The model is as it was at the start in here; its own parameters, and what autograd knows of them, are kept."""
+        live: list[tuple[nn.Module, str, nn.Parameter]] = []
+        try:
+            for name, value in self._copies.items():
+                owner, _, attribute = name.rpartition(".")
+                module = model.get_submodule(owner)
+                live.append((module, attribute, getattr(module, attribute)))
+                value.data = value.data.to(live[-1][2].device)
+                setattr(module, attribute, value)
+            yield
+        finally:
+            for module, attribute, own in live:
+                setattr(module, attribute, own)
 
 
 @dataclass(frozen=True)
 class Reference:
-    """A model that is never trained, and its identity. ``adapter`` is set where it is the policy with its adapter off."""
+    """A model that is never trained, and its identity.
+
+    Attributes:
+        state: puts the model into the state that is the reference, where it is the policy itself: its adapter switched off,
+            or everything that is trained as it was at the start.
+    """
 
     model: nn.Module
     identity: str
-    adapter: bool = False
+    state: Callable[[], AbstractContextManager[Any]] | None = None
 
     @torch.no_grad()
     def score(self, scorer: Scorer, pairs: Sequence[TokenizedPair]) -> PairScores:
         """These pairs under the reference, without gradients."""
-        context: AbstractContextManager[Any] = self.model.disable_adapter() if self.adapter else nullcontext()  # type: ignore[operator]
-        with context:
+        with nullcontext() if self.state is None else self.state():
             return scorer(self.model, pairs)
 
 
@@ -108,9 +127,22 @@ def frozen(model: nn.Module) -> Reference:
     return Reference(model.eval().requires_grad_(False), model_identity(model))
 
 
-def without_adapter(model: nn.Module) -> Reference:
-    """A PEFT model's base as the reference: the policy itself with its adapter switched off, so no second copy."""
-    return Reference(model, model_identity(model), adapter=True)
+def start_of_adapter(model: nn.Module, identity: str | None = None) -> Reference:
+    """A model with an adapter, as it is now, as the reference; the model goes on as the policy.
+
+    Where the adapter changes nothing yet and the base stays as it is, that is the model with its adapter switched off: a
+    fresh LoRA. Else what is trained is kept as a copy: an adapter that is trained already, or one whose initialisation moves
+    weights out of the base (PiSSA, OLoRA), so that the base alone is not where the policy starts.
+    """
+    identity = identity or model_identity(model)
+    if starts_at_its_base(model):
+        return Reference(model, identity, model.disable_adapter)  # type: ignore[arg-type]
+    return Reference(model, identity, partial(StartTensors(model).in_place, model))
+
+
+def starts_at_its_base(model: nn.Module) -> bool:
+    """Whether the start of a policy with an adapter can be had by switching the adapter off, now and after any update."""
+    return hasattr(model, "disable_adapter") and base_is_frozen(model) and adapter_is_idle(model)
 
 
 def disable_dropout(model: nn.Module) -> None:

@@ -15,6 +15,7 @@ from softpref.data.files import cache_folder, write_json
 from softpref.data.tokenization import TokenizedPair
 from softpref.errors import OptionError
 from softpref.run_folder import read_json
+from softpref.scoring.adapter_tensors import has_adapter
 from softpref.scoring.attention import causal_lm
 from softpref.scoring.models import load_model
 from softpref.scoring.reference import (
@@ -24,7 +25,8 @@ from softpref.scoring.reference import (
     frozen,
     frozen_copy,
     score_once,
-    without_adapter,
+    start_of_adapter,
+    starts_at_its_base,
 )
 from softpref.scoring.reference_cache import ReferenceCache, pair_key, reference_key
 from softpref.scoring.self_check import CheckedScorer
@@ -71,10 +73,10 @@ def make_reference(
     identity: str,
     once: bool,
 ) -> Reference | CachedReference | None:
-    """The reference of a run: what is given, the policy's base under an adapter, or the policy as it is now.
+    """The reference of a run: what is given, or the policy as it is now.
 
     Args:
-        model: the policy, and ``identity`` that of its weights without an adapter.
+        model: the policy, and ``identity`` its own.
         once: the reference is scored before training.
 
     Raises OptionError for a reference that is not needed, or that training would change.
@@ -91,11 +93,29 @@ def make_reference(
         known = known_reference(ref_model, args, pairs, dtype) if once else None
         return known or _given(load_model(ref_model, str(dtype).removeprefix("torch.")))
     if ref_model is not None:
+        _refuse_shared(model, ref_model)
         return _given(ref_model)
-    if hasattr(model, "peft_config"):
-        return without_adapter(model)
-    # Scored before the first update, the policy is its own reference, and no copy is made.
-    return Reference(model, identity) if once else frozen_copy(model, identity)
+    if once:
+        # Scored before the first update, the policy is its own reference, and no copy is made.
+        return Reference(model, identity)
+    if not has_adapter(model):
+        return frozen_copy(model, identity)
+    if (args.fsdp or args.deepspeed) and not starts_at_its_base(model):
+        raise OptionError(
+            "the start of the policy's adapter is the reference, and a copy of it cannot be kept with FSDP or DeepSpeed yet: "
+            "merge the adapter into the base and begin a new one, or give ref_model"
+        )
+    return start_of_adapter(model, identity)
+
+
+def _refuse_shared(model: nn.Module, ref_model: nn.Module) -> None:
+    """PEFT puts an adapter into the very model that it is given: kept as the reference, that one would be trained too."""
+    trained = {id(value) for value in model.parameters() if value.requires_grad}
+    if any(id(value) in trained for value in ref_model.parameters()):
+        raise OptionError(
+            "ref_model shares parameters with the policy, which training would change: leave it out for the policy's own start, "
+            "or load the reference a second time"
+        )
 
 
 def _given(model: nn.Module) -> Reference:

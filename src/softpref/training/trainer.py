@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import Trainer, set_seed
+from transformers import Trainer
 from transformers.trainer_utils import EvalLoopOutput
 
 from softpref.core.pair import PairLogps
@@ -26,15 +26,12 @@ from softpref.data.token_cache import cached_tokens
 from softpref.data.tokenization import TokenizedPair, TokenizedPairs, tokenize_pairs
 from softpref.errors import InputError, OptionError, ReferenceMismatchError
 from softpref.scoring.attention import packed_attention
+from softpref.scoring.identity import model_identity
 from softpref.scoring.models import load_model
-from softpref.scoring.reference import (
-    CachedReference,
-    Reference,
-    disable_dropout,
-    model_identity,
-)
+from softpref.scoring.reference import CachedReference, Reference, disable_dropout
 from softpref.scoring.scores import PairScores
 from softpref.scoring.self_check import CheckedScorer, checked_scorer, tolerance
+from softpref.training.adapters import with_adapter
 from softpref.training.config import SoftPreferenceConfig
 from softpref.training.finite_guard import FiniteGuard
 from softpref.training.metrics import RunningMeans, pair_metrics, prefixed
@@ -62,7 +59,7 @@ class SoftPreferenceTrainer(Trainer):
             or dicts) with the columns that ``softpref.data.validation`` lists. Rows are oriented to p ≥ ½.
         processing_class: the tokenizer; required.
         ref_model: the reference, or its name or folder, from which it is only loaded where its scores are not known yet;
-            None means a frozen copy of the policy as it is now (with PEFT: its base).
+            None means the policy as it is now, with the adapter that it has.
         peft_config: wraps the policy in an adapter before training.
 
     Raises:
@@ -88,11 +85,9 @@ class SoftPreferenceTrainer(Trainer):
             raise OptionError("give the tokenizer as processing_class")
         self.method = args.method()
         model = load_model(model, "float32") if isinstance(model, str) else model
-        if self.method.base.needs_reference:
-            _refuse_trained_adapter(model, given=ref_model is not None)
-        self.policy_identity = model_identity(model)
-        model = _with_adapter(model, peft_config, args.seed)
+        model = with_adapter(model, peft_config, args.seed)
         disable_dropout(model)
+        self.policy_identity = model_identity(model)
         context = getattr(model.config, "max_position_embeddings", None)
         train_rows = self._tokenized(train_dataset, "train_dataset", processing_class, args, context)
         self._precomputes = precomputes(args, train_rows)
@@ -109,7 +104,7 @@ class SoftPreferenceTrainer(Trainer):
             data_collator=list,
             **kwargs,
         )
-        if isinstance(self.reference, Reference) and not self.reference.adapter:
+        if isinstance(self.reference, Reference) and self.reference.model is not model:
             self.reference.model.to(self.args.device)
         self.checked: CheckedScorer | None = None
         self._guard = FiniteGuard()
@@ -258,10 +253,13 @@ class SoftPreferenceTrainer(Trainer):
     def _step_zero_gate(self, policy: PairScores, reference: PairScores) -> None:
         self._gate_open = False
         if self.reference is None or self.policy_identity != self.reference.identity:
-            logger.warning("the reference is another model than the start of the policy: no step-0 check")
+            logger.warning(
+                "the reference is another model than the start of the policy: no step-0 check; on the first rows they differ by "
+                "up to %.2g nats",
+                _largest_difference(policy, reference),
+            )
             return
-        sides = ((policy.chosen, reference.chosen), (policy.rejected, reference.rejected))
-        self.step_zero_difference = max(float((a - b).detach().abs().max()) for a, b in sides)
+        self.step_zero_difference = _largest_difference(policy, reference)
         allowed = self._step_zero_tolerance(policy)
         if not self.step_zero_difference <= allowed:
             raise ReferenceMismatchError(
@@ -386,29 +384,9 @@ def last_whole_checkpoint(folder: str | Path) -> Path | None:
     return max(found, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
 
 
-def _with_adapter(model: Any, peft_config: Any, seed: int) -> Any:
-    if peft_config is None:
-        return model
-    from peft import get_peft_model
-
-    if getattr(peft_config, "lora_dropout", 0):
-        raise OptionError("lora_dropout has no effect here: policy and reference are compared without dropout; leave it out")
-    set_seed(seed)
-    try:
-        return get_peft_model(model, peft_config)
-    except ValueError as error:
-        raise OptionError(f"peft: {error}") from error
-
-
-def _refuse_trained_adapter(model: nn.Module, given: bool) -> None:
-    """A policy whose adapter is trained already has a base that is *not* its start: the wrong reference."""
-    if not hasattr(model, "peft_config") or given:
-        return
-    if any(".lora_B." in name and bool(value.any()) for name, value in model.named_parameters()):
-        raise ReferenceMismatchError(
-            "the policy carries a trained adapter, so with the adapter off it is not where this run starts: "
-            "merge it first (merge_and_unload), or give ref_model"
-        )
+def _largest_difference(policy: PairScores, reference: PairScores) -> float:
+    sides = ((policy.chosen, reference.chosen), (policy.rejected, reference.rejected))
+    return max(float((a - b).detach().abs().max()) for a, b in sides)
 
 
 def _row_weights(rows: Sequence[TokenizedPair], like: Tensor) -> Tensor:

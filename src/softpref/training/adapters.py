@@ -1,0 +1,82 @@
+"""The policy's adapter before training: put on, checked to be one that can be trained and saved, its dropout off."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from transformers import set_seed
+
+from softpref.errors import OptionError
+from softpref.scoring.adapter_tensors import active_configs, has_adapter
+
+if TYPE_CHECKING:
+    from torch import nn
+
+logger = logging.getLogger(__name__)
+
+
+def with_adapter(model: Any, peft_config: Any, seed: int) -> Any:
+    """The policy with a new adapter, or with the one that it has.
+
+    Raises OptionError for an adapter that cannot be put on, or cannot be trained.
+    """
+    if peft_config is not None:
+        model = _new_adapter(model, peft_config, seed)
+    if has_adapter(model):
+        _check_trainable(model)
+        _dropout_off(model)
+    return model
+
+
+def _new_adapter(model: Any, peft_config: Any, seed: int) -> Any:
+    from peft import get_peft_model
+
+    if has_adapter(model):
+        raise OptionError(
+            "the policy has an adapter already, and peft_config is a second one: leave peft_config out to go on with the first, "
+            "or merge it (merge_and_unload) to begin a new one"
+        )
+    set_seed(seed)
+    try:
+        return get_peft_model(model, peft_config)
+    except (ImportError, ValueError) as error:
+        raise OptionError(f"peft: {error}") from error
+
+
+def _check_trainable(model: Any) -> None:
+    if not hasattr(model, "get_base_model"):
+        raise OptionError(
+            "the policy's adapter was loaded by transformers itself, which saves no checkpoints of it: load it with "
+            "peft.PeftModel.from_pretrained(base, folder, is_trainable=True)"
+        )
+    if any(getattr(module, "merged", False) for module in model.modules()):
+        raise OptionError("the policy's adapter is merged into its base: call unmerge_adapter() before training")
+    if not any(value.requires_grad for value in model.parameters()):
+        raise OptionError("no parameter of the policy is trained: load its adapter with is_trainable=True")
+
+
+def _dropout_off(model: nn.Module) -> None:
+    """Adapters have dropout in modules, in floats and in dicts by adapter; what ``disable_dropout`` does not reach is here."""
+    rates = {
+        f"{key} {value:g}"
+        for config in active_configs(model).values()
+        for key, value in config.to_dict().items()
+        if "dropout" in key and isinstance(value, int | float) and value and not isinstance(value, bool)
+    }
+    if not rates:
+        return
+    for module in model.modules():
+        _no_dropout_of(module)
+    logger.warning(
+        "%s is off in this run: policy and reference are compared without dropout; the saved adapter keeps its configuration",
+        ", ".join(sorted(rates)),
+    )
+
+
+def _no_dropout_of(module: Any) -> None:
+    if "dropout" in type(module).__name__.lower() and isinstance(getattr(module, "p", None), float):
+        module.p = 0.0
+    for name, value in vars(module).items():
+        if name.endswith("dropout") and isinstance(value, dict):
+            value.update(dict.fromkeys(value, 0.0))
