@@ -129,7 +129,7 @@ def test_a_torn_checkpoint_is_passed_over(make_trainer, tiny_llama):
     saving = {"save_strategy": "steps", "save_steps": 1, "max_steps": 2}
     trainer = make_trainer(model=copy.deepcopy(tiny_llama), **saving)
     trainer.train()
-    from softpref.training.trainer import last_whole_checkpoint
+    from softpref.training.checkpoints import last_whole_checkpoint
 
     assert last_whole_checkpoint(trainer.args.output_dir).name == "checkpoint-2"
     (last_whole_checkpoint(trainer.args.output_dir) / "trainer_state.json").unlink()

@@ -17,7 +17,6 @@ import torch
 from transformers import TrainerCallback
 
 from softpref.core.pair import PairLogps, reduce
-from softpref.data.files import write_json
 from softpref.data.pairs import Text, fingerprint
 from softpref.data.tokenization import TokenizedPair, TokenizedPairs
 from softpref.errors import InputError, OptionError
@@ -47,7 +46,7 @@ from softpref.training.online_options import OnlineOptions
 from softpref.training.trainer import SoftPreferenceTrainer
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 ONLINE_FILE = "online.json"
@@ -273,11 +272,8 @@ class OnlineSoftPreferenceTrainer(SoftPreferenceTrainer):
 
     # --- going on ---------------------------------------------------------------------------------------------------
 
-    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        if self.args.should_save:
-            folder = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{self.state.global_step}"
-            write_json(folder / ONLINE_FILE, {**self.described, "prompts": self._prompts})
-        super()._save_checkpoint(model, trial)
+    def _beside_weights(self) -> dict[str, Any]:
+        return {**super()._beside_weights(), ONLINE_FILE: {**self.described, "prompts": self._prompts}}
 
     def _check_resumable(self, folder: Path) -> None:
         super()._check_resumable(folder)

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import fields, replace
 from functools import partial
 from importlib.metadata import version
@@ -21,21 +21,23 @@ from typing import Any
 
 from transformers import PrinterCallback, ProgressCallback, TrainerCallback, TrainingArguments
 
-from softpref.data.files import write_json
+from softpref.data.files import append_text, atomic_write, write_json, writing
 from softpref.data.formats import read_training_rows
 from softpref.data.inspection import label_summary
+from softpref.data.output_lock import only_writer
 from softpref.data.pairs import PairSet, fingerprint
 from softpref.data.read_options import ReadOptions
-from softpref.errors import InterruptedRunError, OptionError, nearest
+from softpref.errors import InputError, InterruptedRunError, OptionError, nearest
 from softpref.generation.engine import deciding
 from softpref.judges.base import Judge
 from softpref.run_folder import METRICS_FILE, RECIPE_FILE, RUN_FILE, read_json, read_lines
 from softpref.scoring.models import load_model, load_tokenizer
+from softpref.training.checkpoints import checkpoints, last_whole_checkpoint
 from softpref.training.config import SoftPreferenceConfig
 from softpref.training.on_policy import read_online_prompts
 from softpref.training.online import OnlineSoftPreferenceTrainer, check_online
 from softpref.training.recipe import SHARED_FIELDS, TrainRecipe, save_recipe
-from softpref.training.trainer import SoftPreferenceTrainer, last_whole_checkpoint
+from softpref.training.trainer import SoftPreferenceTrainer, on_main_process
 
 logger = logging.getLogger(__name__)
 
@@ -73,15 +75,14 @@ class MetricsFile(TrainerCallback):
         if not state.is_world_process_zero:
             return
         lines = read_lines(self.path) if state.global_step else []
-        kept = [json.dumps(line) for line in lines if line["step"] <= state.global_step]
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.path.write_text("".join(f"{row}\n" for row in kept))
+        kept = [json.dumps(line) for line in lines if line.get("step", 0) <= state.global_step]
+        with atomic_write(self.path) as file:
+            file.writelines(f"{row}\n" for row in kept)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Mapping[str, float] | None = None, **kwargs: Any) -> None:
         """Append one line."""
         if state.is_world_process_zero:
-            with self.path.open("a") as file:
-                file.write(json.dumps({"step": state.global_step, **(logs or {})}) + "\n")
+            append_text(self.path, json.dumps({"step": state.global_step, **(logs or {})}) + "\n")
 
 
 class LogTo(TrainerCallback):
@@ -101,13 +102,17 @@ class StopOnSignal(TrainerCallback):
     """Ctrl-C, or a scheduler's SIGTERM, ends the run after the update under way, with a checkpoint. A second one at once."""
 
     def __init__(self) -> None:
-        self.asked = False
+        self.asked = self.training = False
 
     def ask(self, *_: object) -> None:
-        """The signal handler."""
-        if self.asked:
+        """The signal handler. Before the first update there is nothing to save."""
+        if self.asked or not self.training:
             raise KeyboardInterrupt
         self.asked = True
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """From here on, wait for the update under way."""
+        self.training = True
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Save and stop once asked to."""
@@ -150,6 +155,18 @@ def train(
     """
     config = trainer_config(recipe, quiet=on_log is not None)
     folder = Path(recipe.output_dir)
+    with only_writer(folder, "softpref train") if config.process_index == 0 else nullcontext():
+        return _train(recipe, config, folder, on_log, say, judge)
+
+
+def _train(
+    recipe: TrainRecipe,
+    config: SoftPreferenceConfig,
+    folder: Path,
+    on_log: Callable[[Mapping[str, float]], None] | None,
+    say: Callable[[str], None],
+    judge: Judge | None,
+) -> Path:
     checkpoint = _checkpoint(recipe, folder, say)
     rows = _rows(recipe, config, judge)
     held_out = read_training_rows(recipe.eval_data, recipe.reading) if recipe.eval_data else None
@@ -159,22 +176,18 @@ def train(
     record = _record(recipe, trainer, rows)
     if checkpoint is not None:
         _refuse_another_run(folder, record)
+        trainer.checked_checkpoint = checkpoint
     _say_rows(rows, trainer, say)
     save_recipe(recipe, folder / RECIPE_FILE)
     started = time.time()
     write_json(folder / RUN_FILE, record)
-    with stopper.listening():
-        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-    if stopper.asked:
-        raise InterruptedRunError(
-            f"stopped at step {trainer.state.global_step}; go on with: "
-            f"softpref train --config {folder / RECIPE_FILE} --resume true"
-        )
+    _run_until_stopped(trainer, stopper, checkpoint, folder)
     if trainer.checked is not None:
         say(trainer.checked.notice)
     if trainer.step_zero_difference is not None:
         say(f"policy and reference differed by at most {trainer.step_zero_difference:.2g} nats at step 0")
-    trainer.save_model()
+    with writing(folder, "the checkpoints are kept: resume when there is room"):
+        trainer.save_model()
     # a rank that ended before the others would take them down with it
     trainer.accelerator.wait_for_everyone()
     finished = {"steps": trainer.state.global_step, "seconds_of_last_leg": time.time() - started}
@@ -183,6 +196,20 @@ def train(
         {**record, "step_0_difference": trainer.step_zero_difference, **_scoring(trainer), "finished": finished},
     )
     return folder
+
+
+def _run_until_stopped(trainer: SoftPreferenceTrainer, stopper: StopOnSignal, checkpoint: Path | None, folder: Path) -> None:
+    """Train. Raises InterruptedRunError, with the command that goes on, where a signal has ended it."""
+    go_on = f"go on with: softpref train --config {folder / RECIPE_FILE} --resume true"
+    try:
+        with stopper.listening():
+            trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    except KeyboardInterrupt:
+        kept = checkpoints(folder)
+        last = f"the last checkpoint is {kept[0].name}" if kept else "no checkpoint was written yet"
+        raise InterruptedRunError(f"stopped at once in step {trainer.state.global_step + 1}; {last}; {go_on}") from None
+    if stopper.asked:
+        raise InterruptedRunError(f"stopped at step {trainer.state.global_step}; {go_on}")
 
 
 def score_reference(recipe: TrainRecipe) -> int:
@@ -284,22 +311,32 @@ def trainer_config(recipe: TrainRecipe, quiet: bool = False) -> SoftPreferenceCo
 
 def _checkpoint(recipe: TrainRecipe, folder: Path, say: Callable[[str], None]) -> Path | None:
     """Where to go on from. A folder that holds a run is never written over."""
-    record = read_json(folder / RUN_FILE)
-    last = last_whole_checkpoint(folder)
+    record = _run_record(folder)
     if recipe.resume:
         if record is not None and "finished" in record:
             raise OptionError(f"{folder}: its run is finished; give another output_dir for a new one")
+        last = on_main_process(lambda: last_whole_checkpoint(folder, say))
         say(f"going on from {last}" if last is not None else f"{folder} holds no checkpoint: starting from the beginning")
         return last
-    if record is not None or last is not None:
+    if record is not None or checkpoints(folder):
         go_on = "" if record is not None and "finished" in record else "set resume to true to go on with it, or "
         raise OptionError(f"{folder} holds a run already: {go_on}give another output_dir")
     return None
 
 
+def _run_record(folder: Path) -> dict[str, Any] | None:
+    """``run.json`` of the folder, None where there is none. Raises InputError where it is no record of a run."""
+    record = read_json(folder / RUN_FILE)
+    if record is None:
+        return None
+    if not isinstance(record, dict) or not isinstance(record.get("data"), dict):
+        raise InputError(f"{folder / RUN_FILE}: is no record of a run (data is missing); restore it, or give another output_dir")
+    return record
+
+
 def _refuse_another_run(folder: Path, record: Mapping[str, Any]) -> None:
     """Going on with other data, another method or other settings would be a run that no recipe describes."""
-    before = read_json(folder / RUN_FILE) or {}
+    before = _run_record(folder) or {}
     for name in ("method", "model", "reference", "seed", "settings", "online"):
         if _comparable(name, before) != _comparable(name, record):
             raise OptionError(f"{folder}: the run there has another {name}: {before.get(name)}, not {record.get(name)}")
@@ -358,7 +395,7 @@ def _record(recipe: TrainRecipe, trainer: SoftPreferenceTrainer, rows: Any) -> d
 def _labelling(data: str) -> Any:
     """What labelling said of this file, where it lies beside it."""
     beside = Path(data).with_suffix(".labels.json")
-    return json.loads(beside.read_text(encoding="utf-8")) if beside.is_file() else None
+    return read_json(beside)
 
 
 def _versions() -> dict[str, str]:

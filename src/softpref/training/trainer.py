@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import itertools
-import json
 import logging
 import math
+import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from transformers import Trainer
-from transformers.trainer_utils import EvalLoopOutput
+from transformers.trainer_utils import EvalLoopOutput, rotate_checkpoints
 
 from softpref.core.pair import PairLogps
 from softpref.data.batching import micro_batches
-from softpref.data.files import write_json
+from softpref.data.files import write_json, writing
 from softpref.data.formats import training_rows
+from softpref.data.output_lock import only_writer
 from softpref.data.pairs import Completion, PairSet, PreferencePair, orient
 from softpref.data.token_cache import cached_tokens
 from softpref.data.tokenization import TokenizedPair, TokenizedPairs, tokenize_pairs
-from softpref.errors import InputError, OptionError, ReferenceMismatchError
+from softpref.errors import InputError, OptionError, ReferenceMismatchError, StorageError
+from softpref.run_folder import read_json
 from softpref.scoring.attention import packed_attention
 from softpref.scoring.identity import model_identity
 from softpref.scoring.models import load_model
@@ -32,6 +34,13 @@ from softpref.scoring.reference import CachedReference, Reference, disable_dropo
 from softpref.scoring.scores import PairScores
 from softpref.scoring.self_check import CheckedScorer, checked_scorer, tolerance
 from softpref.training.adapters import with_adapter
+from softpref.training.checkpoints import (
+    begin_checkpoint,
+    can_resume,
+    checkpoint_fault,
+    last_whole_checkpoint,
+    seal_checkpoint,
+)
 from softpref.training.config import SoftPreferenceConfig
 from softpref.training.finite_guard import FiniteGuard
 from softpref.training.metrics import RunningMeans, pair_metrics, prefixed
@@ -44,6 +53,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 REFERENCE_FILE = "reference.json"
+Decision = TypeVar("Decision")
 
 
 class SoftPreferenceTrainer(Trainer):
@@ -107,6 +117,8 @@ class SoftPreferenceTrainer(Trainer):
         if isinstance(self.reference, Reference) and self.reference.model is not model:
             self.reference.model.to(self.args.device)
         self.checked: CheckedScorer | None = None
+        # The checkpoint whose files were read and compared with its manifest already.
+        self.checked_checkpoint: Path | None = None
         self._guard = FiniteGuard()
         self._means = RunningMeans()
         self._logged_at = time.perf_counter()
@@ -283,25 +295,35 @@ class SoftPreferenceTrainer(Trainer):
             folder = self._checkpoint_folder(resume_from_checkpoint)
             self._check_resumable(folder)
             resume_from_checkpoint = str(folder)
-        self.score_reference()
-        self._logged_at = time.perf_counter()
-        return super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
+        with only_writer(self.args.output_dir, "training") if self.is_world_process_zero() else nullcontext():
+            self.score_reference()
+            self._logged_at = time.perf_counter()
+            return super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
 
     def _checkpoint_folder(self, checkpoint: str | bool) -> Path:
-        found = last_whole_checkpoint(str(self.args.output_dir)) if checkpoint is True else Path(str(checkpoint))
+        found = self._last_whole_checkpoint() if checkpoint is True else Path(str(checkpoint))
         if found is None:
             raise InputError(f"{self.args.output_dir}: holds no whole checkpoint to resume from")
+        if found != self.checked_checkpoint:
+            fault = on_main_process(lambda: checkpoint_fault(found, logger.warning))
+            if fault is not None:
+                raise InputError(f"{found}: cannot be resumed from: {fault.what}; resume from another checkpoint")
         return found
 
+    def _last_whole_checkpoint(self) -> Path | None:
+        run = str(self.args.output_dir)
+        self.checked_checkpoint = on_main_process(lambda: last_whole_checkpoint(run, logger.warning))
+        return self.checked_checkpoint
+
     def _check_resumable(self, folder: Path) -> None:
-        if not (folder / "optimizer.pt").is_file() and not self.is_deepspeed_enabled and not self.is_fsdp_enabled:
+        if not can_resume(folder):
             raise InputError(f"{folder}: was saved without its optimizer (save_only_model), so training cannot go on from it")
         if self.reference is None:
             return
         record = folder / REFERENCE_FILE
         if not record.is_file():
             raise ReferenceMismatchError(f"{folder}: does not say against which reference it was trained; start anew")
-        made_with = json.loads(record.read_text())["identity"]
+        made_with = str((read_json(record) or {}).get("identity"))
         if made_with != self.reference.identity:
             raise ReferenceMismatchError(
                 f"{folder}: was trained against reference {made_with[:12]}, but this run's reference is "
@@ -309,12 +331,41 @@ class SoftPreferenceTrainer(Trainer):
             )
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        """As ``Trainer``'s, with a manifest written last; older checkpoints go only when the new one is whole.
+
+        Raises StorageError, and leaves no half of a checkpoint, where the disk refuses.
+        """
         self._guard.check()
-        # before the weights: a checkpoint that is whole has it
-        if self.reference is not None and self.args.should_save:
-            folder = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{self.state.global_step}"
-            write_json(folder / REFERENCE_FILE, {"identity": self.reference.identity})
-        super()._save_checkpoint(model, trial)
+        folder = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{self.state.global_step}"
+        limit, self.args.save_total_limit = self.args.save_total_limit, None
+        try:
+            with writing(folder, "earlier checkpoints are kept: resume from them when there is room"):
+                self._begin_checkpoint(folder)
+                super()._save_checkpoint(model, trial)
+                self.accelerator.wait_for_everyone()
+                if self.args.should_save:
+                    seal_checkpoint(folder)
+        except StorageError:
+            if self.args.should_save:
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
+        finally:
+            self.args.save_total_limit = limit
+        if self.args.should_save:
+            rotate_checkpoints(str(folder.parent), limit, self.state.best_model_checkpoint, use_mtime=True)
+
+    def _begin_checkpoint(self, folder: Path) -> None:
+        """Before the weights: what else a checkpoint holds. A folder that is there is an unfinished or damaged one."""
+        if self.args.should_save:
+            shutil.rmtree(folder, ignore_errors=True)
+            begin_checkpoint(folder)
+            for name, value in self._beside_weights().items():
+                write_json(folder / name, value)
+        self.accelerator.wait_for_everyone()
+
+    def _beside_weights(self) -> dict[str, Any]:
+        """What a checkpoint records beside the model, by file name."""
+        return {} if self.reference is None else {REFERENCE_FILE: {"identity": self.reference.identity}}
 
     # --- logging and evaluation -------------------------------------------------------------------------------------
 
@@ -378,10 +429,21 @@ def rows_of(dataset: Any, name: str) -> Sequence[PreferencePair | Completion]:
     return list(training_rows(enumerate(rows, start=1), name))
 
 
-def last_whole_checkpoint(folder: str | Path) -> Path | None:
-    """The newest checkpoint that was written to its end (the trainer's state comes last), or None."""
-    found = [path for path in Path(folder).glob("checkpoint-*") if (path / "trainer_state.json").is_file()]
-    return max(found, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+def on_main_process(decide: Callable[[], Decision]) -> Decision:
+    """What rank 0 decides, on every rank; what it raises on purpose is raised on every rank."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return decide()
+    outcome: list[Any] = [None, None]
+    if torch.distributed.get_rank() == 0:
+        try:
+            outcome[0] = decide()
+        except InputError as error:
+            outcome[1] = error
+    torch.distributed.broadcast_object_list(outcome)
+    if outcome[1] is not None:
+        raise outcome[1]
+    decision: Decision = outcome[0]
+    return decision
 
 
 def _largest_difference(policy: PairScores, reference: PairScores) -> float:
