@@ -99,7 +99,7 @@ def test_labelling_again_asks_only_for_what_failed(labelled):
 
 def test_nothing_is_written_when_every_judgement_failed(tmp_path):
     output = tmp_path / "pairs.jsonl"
-    with pytest.raises(InputError, match=r"all 4 judgements failed \(it said nothing\)"):
+    with pytest.raises(InputError, match=r"the first 6 judgements failed \(it said nothing\)"):
         label_pairs(PAIRS, TableJudge(dict.fromkeys(TABLE)), output)
     assert not output.exists()
 

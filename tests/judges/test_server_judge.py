@@ -16,20 +16,21 @@ import pytest
 from hostile_server import HostileServer, true_log_odds
 from processes import started
 from softpref.data.pairs import PreferencePair
-from softpref.errors import InputError, InterruptedRunError, OptionError
+from softpref.errors import InterruptedRunError, OptionError
 from softpref.judges.base import Comparison
 from softpref.judges.both_orders import ask, judge_comparisons, orders
 from softpref.judges.labelling import label_pairs
 from softpref.judges.prompt import load_prompt
 from softpref.judges.server import ServerSettings, connect
 from softpref.judges.store import JudgementStore
+from softpref.judges.watch import Watch
 
 PROMPT = load_prompt("general")
 
 
 @pytest.fixture(autouse=True)
 def no_long_waits(monkeypatch):
-    monkeypatch.setattr("softpref.judges.server.FIRST_WAIT", 0.02)
+    monkeypatch.setattr("softpref.judges.retrying.FIRST_WAIT", 0.02)
 
 
 def comparisons(n):
@@ -103,7 +104,7 @@ def test_a_lower_floor_reads_what_is_stored_without_a_call(tmp_path):
     with HostileServer(rate=0.0) as server, JudgementStore(tmp_path / "s.sqlite") as store:
         strict = judge_at(server)
         server.rate, server.faults = 1.0, ("wrong token",)
-        assert all(j.p is None for j in judge_comparisons(strict, asked, store))
+        ask(strict, (q for c in asked for q in orders(c)), store, watch=Watch(answered=True))
         lenient = judge_at(server, mass_floor=0.01, max_calls=0)
         before = server.calls
         from softpref.judges.both_orders import judgements
@@ -114,12 +115,10 @@ def test_a_lower_floor_reads_what_is_stored_without_a_call(tmp_path):
     assert [j.first_shown for j in found] == pytest.approx([0.6] * 10)  # .03 / .05
 
 
-def test_a_server_that_is_slow_to_start_is_refused_before_anything_is_sent():
-    with (
-        HostileServer(slow_start=1) as server,
-        pytest.raises(InputError, match=r"cannot be used: .* on the first call"),
-    ):
-        judge_at(server)
+def test_the_first_call_is_made_again_like_any_other():
+    with HostileServer(slow_start=2) as server:
+        judge = judge_at(server)
+    assert (server.calls, judge.usage.calls, judge.usage.retries) == (3, 3, 2)
 
 
 def test_without_log_probs_verdicts_are_sampled(tmp_path):
@@ -169,7 +168,7 @@ def test_a_rate_limit_holds_for_every_call(tmp_path):
     """After a 429 nothing is sent before its Retry-After is over."""
     with HostileServer() as server, JudgementStore(tmp_path / "s.sqlite") as store:
         judge = judge_at(server, concurrency=1)
-        judge._cool_down(0.4)
+        judge._retrying.cool_down(0.4)
         started = time.monotonic()
         judge_comparisons(judge, comparisons(1), store)
         assert time.monotonic() - started >= 0.4

@@ -140,6 +140,6 @@ def test_one_judge_under_two_names_is_refused():
 
 def test_nothing_is_written_where_no_pair_has_enough_answers(tmp_path):
     deaf = {"a": judge("A", None, None, None), "b": judge("B", 0.6, 0.4, 0.7)}
-    with pytest.raises(InputError, match=r"all 3 judgements failed \(a: it said nothing\)"):
+    with pytest.raises(InputError, match=r"judge a: the first 6 judgements failed \(it said nothing\)"):
         label_together(PAIRS, deaf, tmp_path / "out.jsonl", Joint())
     assert not (tmp_path / "out.jsonl").exists()

@@ -184,21 +184,24 @@ def test_failures_are_left_out_and_counted(make_online, tmp_path):
     assert [(line["p"], line["reason"]) for line in failed] == [(None, "out of order")] * 2
 
 
-def test_a_batch_of_which_nothing_is_left_teaches_nothing(make_online, tiny_llama):
+def test_a_run_that_learned_from_nothing_is_an_error(make_online, tiny_llama):
+    """C's two responses are the same text: weights stay, every update says so, and the run does not end as if it were done."""
     trainer = make_online(judge=CountingJudge(), prompts=(C,), sampler=ScriptedSampler(SCRIPT), max_steps=2)
-    trainer.train()
+    with pytest.raises(InputError, match=r"none of the \d+ pairs that were drawn had a label, .* two responses were identical"):
+        trainer.train()
     before = tiny_llama.state_dict()
     assert all(torch.equal(before[name], value) for name, value in trainer.model.state_dict().items())
     assert first_line(trainer)["identical_share"] == 1
     assert "margin" not in first_line(trainer)
 
 
-def test_a_judge_that_is_gone_stops_the_run(make_online):
+def test_a_judge_that_is_gone_stops_the_run_within_a_handful(make_online):
     judge = CountingJudge(fails=lambda _: True)
     trainer = make_online(judge=judge, sampler=ScriptedSampler(SCRIPT), max_steps=50)
-    with pytest.raises(InputError, match=r"the last 21 judgements failed \(out of order\)"):
+    with pytest.raises(InputError, match=r"the first 6 judgements failed \(out of order\)"):
         trainer.train()
-    assert trainer.state.global_step == 6
+    assert len(judge.asked) == 6
+    assert trainer.state.global_step == 0
 
 
 # -------------------------------------------------------------------------------------------------- on-policy

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from softpref.cli.judges import JudgeOptions, make_judge
 from softpref.cli.options import parse_options, say
+from softpref.judges.registry import JudgeOptions, judge_options, make_judge
 
 if TYPE_CHECKING:
     from softpref.generation.sampling import Sampling
@@ -61,7 +61,7 @@ def run(argv: Sequence[str]) -> None:
     from softpref.evaluation.evaluate import evaluate
     from softpref.run_folder import EVALUATION_FILE
 
-    judge = make_judge(JudgeOptions(**{f.name: getattr(options, f.name) for f in fields(JudgeOptions)}))
+    judge = make_judge(judge_options(options))
     result = evaluate(options.model, options.against, options.data, judge, options.output, sampling_of(options))
     for line in lines(result):
         say(line)

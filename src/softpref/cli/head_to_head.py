@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from softpref.cli.evaluate import GenerationOptions, interval, sampling_of
-from softpref.cli.judges import JudgeOptions, make_judge
 from softpref.cli.options import parse_options, say
 from softpref.cli.words import words_and_options
 from softpref.errors import OptionError
+from softpref.judges.registry import JudgeOptions, judge_options, make_judge
 
 SURE, SURER = 0.05, 0.01
 
@@ -39,7 +39,7 @@ def run(argv: Sequence[str]) -> None:
     from softpref.evaluation.head_to_head import head_to_head
     from softpref.run_folder import HEAD_TO_HEAD_FILE
 
-    judge = make_judge(JudgeOptions(**{f.name: getattr(options, f.name) for f in fields(JudgeOptions)}))
+    judge = make_judge(judge_options(options))
     result = head_to_head(models, options.data, judge, options.output, sampling_of(options), say)
     for line in lines(result):
         say(line)

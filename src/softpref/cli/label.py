@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from softpref.cli.judges import JudgeOptions, judge_options, make_judge
 from softpref.cli.options import checked, parse_options, say
 from softpref.data.formats import read_pairs
 from softpref.data.pairs import PairSet, text_of
 from softpref.data.read_options import ReadOptions
 from softpref.errors import InterruptedRunError, OptionError
 from softpref.judges.base import Judge
+from softpref.judges.registry import JudgeOptions, judge_options, make_judge
 
 if TYPE_CHECKING:
     from softpref.judges.ensemble import Agreement
@@ -95,7 +95,7 @@ def _asked(options: LabelCommand) -> dict[str, JudgeOptions]:
             raise OptionError(f"judge: required and not given; see {PROG} --help")
         return {options.judge: judge_options(options)}
     for name, value in vars(judge_options(options)).items():
-        if value is not None:
+        if value not in (None, {}):
             raise OptionError(f"{name} has no effect beside judges: write it into the judges it is meant for")
     if len(options.judges) == 1:
         raise OptionError("judges names one judge only: give several, or one as --judge")

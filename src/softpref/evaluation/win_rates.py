@@ -19,7 +19,7 @@ from softpref.core.statistics import (
     signed_rank_test,
 )
 from softpref.errors import InputError
-from softpref.judges.both_orders import Judgement
+from softpref.judges.both_orders import Judgement, all_failed
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def judged_places(judgements: Sequence[Judgement]) -> list[int]:
     """Places of the judgements that did not fail. Raises InputError when all did."""
     judged = [i for i, judgement in enumerate(judgements) if judgement.p is not None]
     if not judged:
-        raise InputError(f"all {len(judgements)} judgements failed: there is no win rate to report")
+        raise InputError(all_failed(judgements, "there is no win rate to report"))
     return judged
 
 

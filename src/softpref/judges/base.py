@@ -16,6 +16,11 @@ from typing import Any, Protocol
 
 from softpref.core.soft_labels import from_answer_logprobs
 from softpref.data.pairs import Text
+from softpref.judges.shown_text import has_tool_calls
+
+# Whose fault a failure is: the judge's, which said nothing that can be read; the row's, which was refused, so that another may
+# well be judged; or the row's before anything was asked, and nothing was spent.
+JUDGE, ROW, UNASKED = "judge", "row", "unasked"
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,9 @@ class Question:
     @cached_property
     def key(self) -> str:
         """SHA-256 of all that the judge sees. The other order is another question."""
-        seen = {"prompt": self.prompt, "first": self.first, "second": self.second, "meta": dict(self.meta)}
+        seen: dict[str, Any] = {"prompt": self.prompt, "first": self.first, "second": self.second, "meta": dict(self.meta)}
+        if any(map(has_tool_calls, (self.prompt, self.first, self.second))):
+            seen["tool_calls"] = "shown"  # earlier versions judged such texts without them
         return hashlib.sha256(json.dumps(seen, sort_keys=True, default=str).encode()).hexdigest()
 
 
@@ -54,8 +61,8 @@ class Answer:
     """A judge's answer to one question: log-probs of "the first" and "the second" in nats, or why there is none.
 
     ``mass`` is the probability that the two answers together had. ``raw`` is what the judge said, kept so that another rule
-    of reading costs no call; ``usage`` counts tokens. ``failure`` is None for an answer. An answer has both log-probs, a
-    failure neither: anything else raises ValueError.
+    of reading costs no call; ``usage`` counts tokens. ``failure`` is None for an answer, and ``blame`` (JUDGE, ROW or UNASKED)
+    whose fault one is. An answer has both log-probs, a failure neither: anything else raises ValueError.
     """
 
     question: Question
@@ -65,6 +72,7 @@ class Answer:
     raw: str = ""
     failure: str | None = None
     usage: Mapping[str, int] = field(default_factory=dict)
+    blame: str = JUDGE
 
     def __post_init__(self) -> None:
         given = [logp for logp in (self.first_logp, self.second_logp) if logp is not None]

@@ -7,12 +7,13 @@ from the store afterwards. So memory does not grow with answers, and another rul
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from softpref.core.soft_labels import average_orders
 from softpref.judges.base import Answer, Comparison, Judge, Question
 from softpref.judges.store import JudgementStore
+from softpref.judges.watch import MOST_FAILED, JudgeFailedError, Watch, why
 
 POLL_SECONDS = 0.2
 
@@ -46,13 +47,14 @@ def judge_comparisons(
     comparisons: Iterable[Comparison],
     store: JudgementStore,
     on_answer: Callable[[Answer], None] | None = None,
+    watch: Watch | None = None,
 ) -> list[Judgement]:
     """Both orders of every comparison, in the order given. Answers that the store holds are not asked for again.
 
-    A question that failed in an earlier run is asked again: a failure is no answer.
+    A question that failed in an earlier run is asked again: a failure is no answer. Raises JudgeFailedError as ``ask`` does.
     """
     comparisons = list(comparisons)
-    ask(judge, (question for one in comparisons for question in orders(one)), store, on_answer)
+    ask(judge, (question for one in comparisons for question in orders(one)), store, on_answer, watch)
     return list(judgements(judge, comparisons, store))
 
 
@@ -68,24 +70,40 @@ def ask(
     questions: Iterable[Question],
     store: JudgementStore,
     on_answer: Callable[[Answer], None] | None = None,
+    watch: Watch | None = None,
 ) -> None:
     """Have every question answered, or failed once, and stored. Questions are taken from the iterable as they are sent.
 
     A question that another run on the same store is asking is left to it, and taken over if that run gives it up.
+
+    Raises JudgeFailedError where the judge does not answer, by ``watch`` (one of its own if not given); what it has answered,
+    and what was under way, is stored.
     """
+    watch = watch or _watch_of(judge, store)
     try:
-        _ask_until_done(judge, questions, store, on_answer)
+        _ask_until_done(judge, questions, store, on_answer, watch)
     finally:
         store.release()
 
 
+def _watch_of(judge: Judge, store: JudgementStore) -> Watch:
+    """It counts as known to answer where it has answered in this store."""
+    most_failed = getattr(judge, "max_failed", None)
+    return Watch(store.judges().get(judge.identity, 0) > 0, MOST_FAILED if most_failed is None else most_failed)
+
+
 def _ask_until_done(
-    judge: Judge, waiting: Iterable[Question], store: JudgementStore, on_answer: Callable[[Answer], None] | None
+    judge: Judge,
+    waiting: Iterable[Question],
+    store: JudgementStore,
+    on_answer: Callable[[Answer], None] | None,
+    watch: Watch,
 ) -> None:
     while True:
         elsewhere: list[Question] = []
+        known: set[str] = set()
         answered = 0
-        for answer in judge.answer(_claimed(judge, waiting, store, elsewhere)):
+        for answer in _until_stopped(judge, _claimed(judge, waiting, store, elsewhere, known), watch, known):
             store.add(judge.identity, answer)
             answered += 1
             if on_answer is not None:
@@ -97,10 +115,40 @@ def _ask_until_done(
             time.sleep(POLL_SECONDS)
 
 
-def _claimed(judge: Judge, questions: Iterable[Question], store: JudgementStore, elsewhere: list[Question]) -> Iterator[Question]:
-    """The questions that are this run's to ask; those that another run is asking are put aside."""
+def _until_stopped(judge: Judge, questions: Iterable[Question], watch: Watch, known: set[str]) -> Iterator[Answer]:
+    """The judge's answers. Where the watch says stop, those under way are waited for, and its reason is raised after them.
+
+    ``known`` holds questions that have failed before: that they fail again says nothing new of a judge that answers.
+    """
+    reason: JudgeFailedError | None = None
+    for answer in judge.answer(questions):
+        yield answer
+        if reason is not None or (watch.answered and answer.failure is not None and answer.question.key in known):
+            continue
+        try:
+            watch.take(answer)
+        except JudgeFailedError as error:
+            reason = error
+            stop = getattr(judge, "stop", None)
+            if stop is None:
+                break
+            stop()
+    if reason is not None:
+        mend = judge.mend(str(reason)) if hasattr(judge, "mend") else ""
+        raise JudgeFailedError(f"{reason}: judging was stopped, and what was answered is stored{mend}") from None
+
+
+def _claimed(
+    judge: Judge, questions: Iterable[Question], store: JudgementStore, elsewhere: list[Question], known: set[str]
+) -> Iterator[Question]:
+    """The questions that are this run's to ask; those that another run is asking are put aside.
+
+    ``known`` gets those that have failed before.
+    """
     for question in questions:
         if store.claim(judge.identity, question):
+            if store.failure(judge.identity, question) is not None:
+                known.add(question.key)
             yield question
         elif store.is_asked_elsewhere(judge.identity, question):
             elsewhere.append(question)
@@ -142,3 +190,9 @@ def _judgement(identifier: str, answers: list[Answer]) -> Judgement:
     second_shown = answers[1].p_first
     p = float(average_orders(first_shown, second_shown))
     return Judgement(identifier, p, first_shown, second_shown, mass=mass)
+
+
+def all_failed(found: Sequence[Judgement], therefore: str) -> str:
+    """What to say where no judgement is left, and why they failed."""
+    reasons = why([failure for one in found for failure in one.failures])
+    return f"all {len(found)} judgements failed{f' ({reasons})' if reasons else ''}: {therefore}"

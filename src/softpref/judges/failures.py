@@ -11,6 +11,25 @@ MOST_KINDS = 20
 _PART = re.compile(r"\d+(?:\.\d+)?|'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"")
 
 
+# Characters of a judge's own words in a reason.
+MOST_QUOTED = 160
+
+
+def quoted(text: str, most: int = MOST_QUOTED) -> str:
+    r"""In quotation marks, cut, and with every character that a terminal would obey written out.
+
+    >>> quoted("one\n\x1b[2J")
+    "'one\\n\\x1b[2J'"
+    """
+    return repr(text if len(text) <= most else text[: most - 1] + "…")
+
+
+def plain_words(text: str, most: int = MOST_QUOTED) -> str:
+    """Somebody else's message in one line: cut, without quotation marks, nothing in it that a terminal would obey."""
+    line = " ".join(text.split())
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in (line if len(line) <= most else line[: most - 1] + "…"))
+
+
 def by_kind(reasons: Iterable[str]) -> dict[str, int]:
     """The commonest kinds and how often each came, the commonest first.
 

@@ -15,7 +15,7 @@ from softpref.data.formats import row_line
 from softpref.data.pairs import PreferencePair, swap_sides, template_columns
 from softpref.errors import InputError
 from softpref.judges.base import Answer, Comparison, Judge
-from softpref.judges.both_orders import Judgement, ask, judgements, orders
+from softpref.judges.both_orders import Judgement, all_failed, ask, judgements, orders
 from softpref.judges.ensemble import agreement
 from softpref.judges.failures import by_kind
 from softpref.judges.store import JudgementStore
@@ -149,8 +149,7 @@ def write_labels(
     Raises InputError, and writes nothing, when every judgement failed.
     """
     if not any(j.p is not None for j in found):
-        reasons = list(by_kind(failure for j in found for failure in j.failures))
-        raise InputError(f"all {len(found)} judgements failed ({'; '.join(reasons[:3])}): nothing was labelled")
+        raise InputError(all_failed(found, "nothing was labelled"))
     with atomic_write(output) as labelled, atomic_write(output.with_suffix(".failed.jsonl")) as failed:
         for pair, judgement, source in zip(pairs, found, sources, strict=True):
             file = failed if judgement.p is None else labelled

@@ -12,6 +12,7 @@ from softpref.data.files import write_json
 from softpref.data.pairs import PreferencePair
 from softpref.errors import OptionError, nearest
 from softpref.judges.base import Answer, Judge
+from softpref.judges.both_orders import Judgement
 from softpref.judges.ensemble import AVERAGES, Agreement, Combined, agreement, combine
 from softpref.judges.labelling import (
     Labelling,
@@ -23,6 +24,7 @@ from softpref.judges.labelling import (
     write_labels,
 )
 from softpref.judges.store import JudgementStore
+from softpref.judges.watch import JudgeFailedError
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ def label_together(
     options = options or LabelOptions()
     as_in_file = sides_as_in_file(pairs)
     with JudgementStore(output.with_suffix(".sqlite")) as store:
-        found = {name: judged(judge, as_in_file, store, on_answer, options) for name, judge in judges.items()}
+        found = {name: _judged(name, judge, as_in_file, store, on_answer, options) for name, judge in judges.items()}
     combined = combine(found, joint.average, joint.min_judges)
     together = [one.judgement for one in combined]
     identity = joint.identity(judges)
@@ -102,6 +104,21 @@ def label_together(
     )
     write_json(output.with_suffix(".labels.json"), result.as_dict())
     return result
+
+
+def _judged(
+    name: str,
+    judge: Judge,
+    pairs: Sequence[PreferencePair],
+    store: JudgementStore,
+    on_answer: Callable[[Answer], None] | None,
+    options: LabelOptions,
+) -> list[Judgement]:
+    """One judge's judgements; where it does not answer, which judge that is."""
+    try:
+        return judged(judge, pairs, store, on_answer, options)
+    except JudgeFailedError as error:
+        raise JudgeFailedError(f"judge {name}: {error}") from None
 
 
 def _sources(combined: Sequence[Combined], judges: Mapping[str, Judge], joint: Joint, identity: str) -> Iterator[dict[str, Any]]:

@@ -25,6 +25,7 @@ from softpref.generation.sampling import Sampling, generate
 from softpref.judges.base import Comparison, Judge
 from softpref.judges.both_orders import judge_comparisons
 from softpref.judges.store import JudgementStore
+from softpref.judges.watch import MOST_FAILED, Watch
 from softpref.run_folder import read_json
 from softpref.scoring.scores import Scorer
 from softpref.training.config import SoftPreferenceConfig
@@ -53,9 +54,6 @@ ONLINE_FILE = "online.json"
 ONLINE_FOLDER = "online"
 STORE_FILE = "judgements.sqlite"
 
-# So many judgements in a row fail by no chance: the judge is gone, and going on would train on what happens to be left.
-FAILED_IN_A_ROW = 20
-
 
 class OnlineSoftPreferenceTrainer(SoftPreferenceTrainer):
     """Purely on-policy: before every update two responses per prompt are drawn from the current policy and labelled.
@@ -74,7 +72,7 @@ class OnlineSoftPreferenceTrainer(SoftPreferenceTrainer):
     The others are those of ``SoftPreferenceTrainer``; ``eval_dataset`` holds labelled pairs as there.
 
     Raises:
-        InputError: data or options are wrong, or the judge has failed twenty times in a row.
+        InputError: data or options are wrong, the judge does not answer, or no update has had a labelled pair.
         ReferenceMismatchError: as ``SoftPreferenceTrainer``.
     """
 
@@ -105,7 +103,8 @@ class OnlineSoftPreferenceTrainer(SoftPreferenceTrainer):
             self._refuse_a_start_without_preference()
         self.record = OnlineRecord(self._online_folder, self.args.process_index)
         self.add_callback(_Begin(self.record, self.sampler))
-        self._failures: list[str] = []
+        self._watch = Watch(most_failed=getattr(judge, "max_failed", None) or MOST_FAILED)
+        self._left_out: Counter[str] = Counter()
 
     @property
     def _online_folder(self) -> Path:
@@ -159,7 +158,7 @@ class OnlineSoftPreferenceTrainer(SoftPreferenceTrainer):
         labels = self._labels(pairs, logps)
         self.record.add_labels(step, pairs, labels)
         self._means.add({**self._sample_metrics(pairs, labels, logps), **self._engine_metrics(pairs, logps)})
-        self._stop_where_the_judge_is_gone(labels)
+        self._left_out.update(_why_left_out(label) for label in labels)
         labelled = zip(pairs, labels, strict=True)
         return [self._batch(batch, list(itertools.islice(labelled, sum(bool(p.weight) for p in batch)))) for batch in asked]
 
@@ -220,7 +219,7 @@ class OnlineSoftPreferenceTrainer(SoftPreferenceTrainer):
             return [PairLabel(p[place]) for place in places]
         comparisons = [_comparison(place, pairs[place]) for place in places]
         with JudgementStore(self._online_folder / STORE_FILE) as store:
-            judged = judge_comparisons(self.judge, comparisons, store)
+            judged = judge_comparisons(self.judge, comparisons, store, watch=self._watch)
         return [PairLabel(None, "failed", one.failures[0]) if one.p is None else PairLabel(one.p) for one in judged]
 
     def _self_preference(self, logps: PairLogps) -> list[float]:
@@ -229,18 +228,20 @@ class OnlineSoftPreferenceTrainer(SoftPreferenceTrainer):
         margin = reduce(logps, self.method.reduction).margin
         return [float(p) for p in torch.sigmoid(beta * margin.double())]
 
-    def _stop_where_the_judge_is_gone(self, labels: Sequence[PairLabel]) -> None:
-        for label in labels:
-            if label.left_out == "failed":
-                self._failures.append(label.reason)
-            elif label.p is not None:
-                self._failures.clear()
-        if len(self._failures) >= FAILED_IN_A_ROW:
-            [(reason, _)] = Counter(self._failures).most_common(1)
-            raise InputError(
-                f"the last {len(self._failures)} judgements failed ({reason}): training on what is left was stopped; see "
-                "to the judge, and go on from the last checkpoint"
-            )
+    def train(self, resume_from_checkpoint: str | bool | None = None, **kwargs: Any) -> Any:
+        """As ``SoftPreferenceTrainer``; a run that was done without one labelled pair raises InputError."""
+        result = super().train(resume_from_checkpoint, **kwargs)
+        if self.state.global_step >= self.state.max_steps:
+            self._refuse_to_have_learned_nothing()
+        return result
+
+    def _refuse_to_have_learned_nothing(self) -> None:
+        drawn = sum(self._left_out.values())
+        labelled = torch.tensor([float(self._left_out[""]), float(drawn)], device=self.args.device)
+        kept, drawn = self.accelerator.reduce(labelled, reduction="sum").tolist()
+        if drawn and not kept:
+            reasons = "; ".join(f"{count} times: {reason}" for reason, count in self._left_out.most_common(3) if reason)
+            raise InputError(f"none of the {drawn:.0f} pairs that were drawn had a label, so nothing was learned ({reasons})")
 
     # --- what a step says -------------------------------------------------------------------------------------------
 
@@ -354,6 +355,13 @@ def _check_self_preference(method: Any, online: OnlineOptions) -> None:
             "conservative dpo on its own preference at the same beta has the gradient p − s(beta · h) = 0 for every pair: "
             "give another online.self_beta"
         )
+
+
+def _why_left_out(label: PairLabel) -> str:
+    """Empty for a pair that has a label."""
+    if label.left_out is None:
+        return ""
+    return f"the judgement failed ({label.reason})" if label.reason else f"the two responses were {label.left_out}"
 
 
 def _comparison(place: int, pair: SampledPair) -> Comparison:

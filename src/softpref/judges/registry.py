@@ -1,9 +1,9 @@
-"""Judges by the name that the command line gives them, and what each needs."""
+"""Judges by name, and what each needs: ``make_judge(JudgeOptions(judge="local", judge_model=…, judge_prompt="helpful"))``."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from softpref.errors import OptionError, nearest
@@ -24,6 +24,10 @@ class JudgeOptions:
         timeout: server: seconds for one call.
         retries: server: calls made again for one question after a fault that may pass.
         samples: server: verdicts per order where the endpoint gives no log-probs.
+        max_tokens: server: tokens of an answer at most, reasoning among them; more than 4 where the judge thinks first.
+        judge_temperature: server: temperature of the judge; 0 for log-probs and 1 for sampled verdicts if not given.
+        extra_body: server: further keys of every request, such as {reasoning_effort: low}.
+        max_failed: server: share of the last 50 judgements that may fail before the run stops; 1 never stops for it.
         vote_prior: server: the a of the Beta(a, a) prior for sampled verdicts.
         mass_floor: server and local: the share of probability that the two answers must have together.
         max_calls: server: calls of this run at most.
@@ -44,6 +48,10 @@ class JudgeOptions:
     timeout: float | None = None
     retries: int | None = None
     samples: int | None = None
+    max_tokens: int | None = None
+    judge_temperature: float | None = None
+    extra_body: dict[str, Any] = field(default_factory=dict)
+    max_failed: float | None = None
     vote_prior: float | None = None
     mass_floor: float | None = None
     max_calls: int | None = None
@@ -60,7 +68,7 @@ def make_judge(options: JudgeOptions) -> Judge:
     if options.judge not in JUDGES:
         raise OptionError(f"judge {options.judge!r} is unknown{nearest(options.judge, JUDGES)}")
     make, needs, takes = JUDGES[options.judge]
-    given = {name: value for name, value in vars(options).items() if name != "judge" and value is not None}
+    given = {name: value for name, value in vars(options).items() if name != "judge" and value not in (None, {})}
     for name in needs:
         if name not in given:
             raise OptionError(f"judge {options.judge} needs {name}")
@@ -72,7 +80,7 @@ def make_judge(options: JudgeOptions) -> Judge:
 
 def judge_options(options: JudgeOptions) -> JudgeOptions:
     """The judge's part of a command's options."""
-    return JudgeOptions(**{field.name: getattr(options, field.name) for field in fields(JudgeOptions)})
+    return JudgeOptions(**{one.name: getattr(options, one.name) for one in fields(JudgeOptions)})
 
 
 def _server(given: dict[str, Any]) -> Judge:
@@ -80,7 +88,7 @@ def _server(given: dict[str, Any]) -> Judge:
     from softpref.judges.server import ServerSettings, connect
 
     prompt = load_prompt(str(given.pop("judge_prompt")))
-    names = {"judge_model": "model", "vote_prior": "prior"}
+    names = {"judge_model": "model", "vote_prior": "prior", "judge_temperature": "temperature"}
     settings = ServerSettings(**{names.get(name, name): value for name, value in given.items()})
     return connect(settings, prompt)
 
@@ -116,6 +124,10 @@ JUDGES: dict[str, tuple[Callable[[dict[str, Any]], Judge], tuple[str, ...], tupl
             "timeout",
             "retries",
             "samples",
+            "max_tokens",
+            "judge_temperature",
+            "extra_body",
+            "max_failed",
             "vote_prior",
             "mass_floor",
             "max_calls",
