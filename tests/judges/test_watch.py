@@ -23,11 +23,13 @@ ANSWERED = Answer(QUESTION, -0.5, -1.0)
 
 def taken(watch, answers):
     """How many answers the watch takes before it says stop; None where it never does."""
-    for number, answer in enumerate(answers, start=1):
-        try:
+    number = 0
+    try:
+        for answer in answers:
+            number += 1
             watch.take(answer)
-        except JudgeFailedError:
-            return number
+    except JudgeFailedError:
+        return number
     return None
 
 

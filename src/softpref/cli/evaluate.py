@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from softpref.cli.judges import JudgeOptions, judge_options, make_judge
 from softpref.cli.options import parse_options, say
-from softpref.judges.registry import JudgeOptions, judge_options, make_judge
 
 if TYPE_CHECKING:
     from softpref.generation.sampling import Sampling

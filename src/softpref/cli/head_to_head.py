@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from softpref.cli.evaluate import GenerationOptions, interval, sampling_of
+from softpref.cli.judges import JudgeOptions, judge_options, make_judge
 from softpref.cli.options import parse_options, say
 from softpref.cli.words import words_and_options
 from softpref.errors import OptionError
-from softpref.judges.registry import JudgeOptions, judge_options, make_judge
 
 SURE, SURER = 0.05, 0.01
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from softpref.cli.judges import JudgeOptions, judge_options, make_judge
 from softpref.cli.options import checked, parse_options, say
 from softpref.data.formats import read_pairs
 from softpref.data.pairs import PairSet, text_of
 from softpref.data.read_options import ReadOptions
 from softpref.errors import InterruptedRunError, OptionError
 from softpref.judges.base import Judge
-from softpref.judges.registry import JudgeOptions, judge_options, make_judge
 
 if TYPE_CHECKING:
     from softpref.judges.ensemble import Agreement

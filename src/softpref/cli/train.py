@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from softpref.cli.judges import JudgeOptions, make_judge
 from softpref.cli.options import checked, parse_options, say
-from softpref.judges.registry import JudgeOptions, make_judge
 from softpref.training.recipe import TrainRecipe
 
 PROG = "softpref train"

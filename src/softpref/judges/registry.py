@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, TypeAlias
 
 from softpref.errors import OptionError, nearest
 from softpref.judges.base import Judge
@@ -107,14 +107,9 @@ def _reward_model(given: dict[str, Any]) -> Judge:
     return load_reward_model_judge(str(given.pop("judge_model")), **given)
 
 
-def _plan_world(given: dict[str, Any]) -> Judge:
-    from softpref.demo.plan_world_judge import plan_world_judge
-
-    return plan_world_judge(**given)
-
-
-# name: how it is made, the options that it needs, those that it takes
-JUDGES: dict[str, tuple[Callable[[dict[str, Any]], Judge], tuple[str, ...], tuple[str, ...]]] = {
+# How a judge is made from what was given, the options that it needs, those that it takes.
+Kind: TypeAlias = tuple[Callable[[dict[str, Any]], Judge], tuple[str, ...], tuple[str, ...]]
+JUDGES: dict[str, Kind] = {
     "server": (
         _server,
         ("base_url", "judge_model", "judge_prompt"),
@@ -138,5 +133,9 @@ JUDGES: dict[str, tuple[Callable[[dict[str, Any]], Judge], tuple[str, ...], tupl
     ),
     "local": (_local, ("judge_model", "judge_prompt"), ("mass_floor", "batch_size")),
     "reward_model": (_reward_model, ("judge_model", "scale"), ("batch_size",)),
-    "plan_world": (_plan_world, (), ("seed",)),
 }
+
+
+def register(name: str, kind: Kind) -> None:
+    """Make another judge known by a name."""
+    JUDGES[name] = kind
