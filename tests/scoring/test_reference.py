@@ -11,7 +11,8 @@ from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausa
 from softpref.data.tokenization import TokenizedPair
 from softpref.scoring.identity import model_identity
 from softpref.scoring.plain import pair_logps, response_logps
-from softpref.scoring.reference import disable_dropout, frozen_copy, start_of_adapter, starts_at_its_base
+from softpref.scoring.randomness import disable_dropout
+from softpref.scoring.reference import frozen_copy, start_of_adapter, starts_at_its_base
 
 
 def test_a_frozen_copy_stays_when_the_policy_moves(tiny_llama):

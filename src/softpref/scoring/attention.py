@@ -179,12 +179,13 @@ def _by_span(
 
 
 def _window_of(module: nn.Module) -> int | None:
-    """The window of a layer that is called a sliding one but does not hand its window on."""
+    """The window of a layer that does not hand it on: one that is called a sliding one, or any where none is called so."""
     config = getattr(module, "config", None)
     kinds = getattr(config, "layer_types", None)
-    if not kinds or kinds[module.layer_idx] != "sliding_attention":
+    if kinds and kinds[module.layer_idx] != "sliding_attention":
         return None
-    return int(config.sliding_window)  # type: ignore[union-attr]
+    window = getattr(config, "sliding_window", None)
+    return None if window is None else int(window)
 
 
 def _attend(q: Tensor, k: Tensor, v: Tensor, span: Span, window: int | None, scaling: float | None) -> Tensor:

@@ -143,20 +143,3 @@ def start_of_adapter(model: nn.Module, identity: str | None = None) -> Reference
 def starts_at_its_base(model: nn.Module) -> bool:
     """Whether the start of a policy with an adapter can be had by switching the adapter off, now and after any update."""
     return hasattr(model, "disable_adapter") and base_is_frozen(model) and adapter_is_idle(model)
-
-
-def disable_dropout(model: nn.Module) -> None:
-    """Dropout off in modules and in what attention functions read from the configuration or from their module.
-
-    A policy that drops and a reference that does not are two different models at step 0.
-    """
-    for module in model.modules():
-        if isinstance(module, torch.nn.Dropout):
-            module.p = 0.0
-        for name in ("attention_dropout", "dropout", "attn_dropout", "hidden_dropout"):
-            if isinstance(getattr(module, name, None), float):
-                setattr(module, name, 0.0)
-    config = getattr(model, "config", None)
-    for name in [n for n in vars(config) if "drop" in n] if config is not None else []:
-        if isinstance(getattr(config, name), float):
-            setattr(config, name, 0.0)

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 import torch
 
 from softpref.data.batching import default_tokens
+from softpref.data.model_lengths import position_limit
 from softpref.data.tokenization import TokenizedPair
+from softpref.errors import InputError
 from softpref.scoring.scores import PairScores, joined, reordered
-from softpref.scoring.self_check import checked_scorer
+from softpref.scoring.self_check import checked_scorer, longest_sequence
 
 if TYPE_CHECKING:
     from torch import nn
@@ -23,12 +25,27 @@ def score_all(model: nn.Module, pairs: Sequence[TokenizedPair], max_tokens: int 
 
     Args:
         max_tokens: computed at a time; what suits the model's device if not given.
+
+    Raises InputError for pairs that are longer than the model's table of positions.
     """
     if not pairs:
         return PairScores(*torch.zeros(4, 0))
-    checked = checked_scorer(model, pairs[:1])
+    refuse_too_long(model, pairs)
+    checked = checked_scorer(model, pairs[:1]).checked_on(model, pairs)
     numbered = [replace(pair, row=place) for place, pair in enumerate(pairs)]
     kind = next(model.parameters()).device.type
     batches = checked.micro_batches(numbered, max_tokens or default_tokens(kind))
     places = torch.tensor([pair.row for batch in batches for pair in batch])
     return reordered(joined([checked.scorer(model, batch) for batch in batches]), places)
+
+
+def refuse_too_long(model: nn.Module, pairs: Sequence[TokenizedPair]) -> None:
+    """Raises InputError for pairs that are longer than the model's table of positions."""
+    limit = position_limit(model)
+    long = [] if limit is None else [pair for pair in pairs if longest_sequence(pair) > limit]
+    if long:
+        rows = ", ".join(str(pair.row) for pair in long[:5])
+        raise InputError(
+            f"rows {rows}{', …' if len(long) > 5 else ''}: up to {max(map(longest_sequence, long)):,} tokens, and "
+            f"{type(model).__name__} has positions for {limit:,}; shorten them or leave them out"
+        )

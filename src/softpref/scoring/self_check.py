@@ -1,18 +1,24 @@
-"""The fast path proves itself on the first rows of a run, against the plain path; where it cannot, the plain path is taken."""
+"""A way of scoring proves itself on the first rows of a run, against every response alone, and again on longer rows.
+
+The ways are tried from the fastest on. Windows, chunks and ropes show only in rows that are long enough, so that what agrees
+on short rows is checked again where rows pass a length that the configuration names, and where they are twice as long as any
+before: the longest of them together with a short one.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
 
 from softpref.data.batching import micro_batches, packed_tokens, padded_tokens
+from softpref.data.model_lengths import common_length, thresholds
 from softpref.data.tokenization import TokenizedPair
 from softpref.errors import OptionError
 from softpref.scoring.attention import CannotPackError
-from softpref.scoring.plain import pair_logps
+from softpref.scoring.plain import lone_logps, pair_logps
 from softpref.scoring.scores import PairScores, Scorer, joined
 from softpref.scoring.shared_prefix import PackedScorer
 
@@ -26,28 +32,78 @@ TOLERANCE = {torch.float64: 1e-6, torch.float32: 2e-3, torch.bfloat16: 0.2, torc
 SHARING = ("auto", "on", "off")
 
 
+# The ways of scoring, fastest first, and what a run says of each.
+WAYS: tuple[tuple[Scorer, str], ...] = (
+    (PackedScorer(), "each prompt is computed once"),
+    (PackedScorer(chunked_head=False), "each prompt is computed once, with the model's own head"),
+    (pair_logps, "every prompt is computed twice, on the plain path"),
+    (lone_logps, "every response is computed by itself"),
+)
+
+
 @dataclass(frozen=True)
 class CheckedScorer:
     """The way of scoring that a run takes, and why.
 
     Attributes:
-        scorer: the fast path, or the plain one.
-        difference: largest difference of a response's log-prob between the two, in nats; None where there was no check.
+        scorer: the fast path, the plain one, or each response alone.
+        difference: largest difference of a response's log-prob between the fast path and responses alone, in nats; None
+            where there was no check.
         notice: one sentence for the user.
+        checks: False for a way that is taken unchecked, as it was asked for.
+        longest: tokens of the longest sequence that was checked.
+        company: a short pair, with which longer ones are checked.
+        together: tokens up to which rows may be computed together, where the model's rope depends on the longest one.
     """
 
     scorer: Scorer
     difference: float | None
     notice: str
+    checks: bool = True
+    longest: int = 0
+    company: TokenizedPair | None = None
+    together: int | None = None
 
     def micro_batches(self, rows: Sequence[TokenizedPair], max_tokens: int) -> list[list[TokenizedPair]]:
-        """The rows split by the tokens that this way of scoring computes."""
-        return micro_batches(rows, max_tokens, packed_tokens if self.packed else padded_tokens)
+        """The rows split by the tokens that this way of scoring computes; each batch is computed in one way."""
+        packed = [row for row in rows if self.packs([row])]
+        padded = [row for row in rows if not self.packs([row])]
+        return [*micro_batches(padded, max_tokens, padded_tokens), *micro_batches(packed, max_tokens, packed_tokens)]
 
     @property
     def packed(self) -> bool:
         """Whether this is the fast path."""
         return isinstance(self.scorer, PackedScorer)
+
+    def packs(self, rows: Sequence[TokenizedPair]) -> bool:
+        """Whether these rows are computed on the fast path."""
+        return self.packed and (self.together is None or max(map(longest_sequence, rows), default=0) <= self.together)
+
+    def checked_on(self, model: nn.Module, pairs: Sequence[TokenizedPair], prefix_sharing: str = "auto") -> CheckedScorer:
+        """This way of scoring where it holds for these pairs too, else the next one that does.
+
+        Raises OptionError where the fast path is asked for and wrong.
+        """
+        own = [pair for pair in pairs if not self.packed or self.packs([pair])]
+        long = max(own, key=longest_sequence, default=None)
+        if long is None or not self.checks or not _is_new(longest_sequence(long), self.longest, thresholds(model)):
+            return self
+        start = [scorer for scorer, _ in WAYS].index(self.scorer)
+        both = [long] if self.company is None else [long, self.company]
+        again = _first_agreeing(model, both, f"on a row of {longest_sequence(long)} tokens", start)
+        if again.scorer == self.scorer:
+            return replace(self, longest=longest_sequence(long), company=self.company or long)
+        return _asked_for(replace(again, company=self.company), prefix_sharing)
+
+
+def longest_sequence(pair: TokenizedPair) -> int:
+    """Tokens of the prompt and the longer response."""
+    return len(pair.prompt) + max(len(pair.chosen), len(pair.rejected))
+
+
+def _is_new(length: int, checked: int, limits: Sequence[int]) -> bool:
+    """Whether a row goes as far beyond a limit as none that was checked: the first does, and then what is twice as far."""
+    return any(length > limit and length - limit >= 2 * max(0, checked - limit) for limit in (0, *limits))
 
 
 def checked_scorer(model: nn.Module, pairs: Sequence[TokenizedPair], prefix_sharing: str = "auto") -> CheckedScorer:
@@ -59,46 +115,79 @@ def checked_scorer(model: nn.Module, pairs: Sequence[TokenizedPair], prefix_shar
     Raises OptionError where the fast path is asked for and wrong or impossible.
     """
     if prefix_sharing == "off":
-        return CheckedScorer(pair_logps, None, "every prompt is computed twice (prefix_sharing is off)")
-    try:
-        found = _agreeing(model, pairs)
-    except torch.OutOfMemoryError:
-        raise
-    except (CannotPackError, TypeError, ValueError, RuntimeError) as error:
-        why = str(error).strip().partition("\n")[0] or type(error).__name__
-        found = CheckedScorer(pair_logps, None, f"every prompt is computed twice, on the plain path: {why}")
+        return plain_scorer("prefix_sharing is off")
+    found = _first_agreeing(model, pairs, f"on the first {len(pairs)} pairs")
+    return _asked_for(found, prefix_sharing)
+
+
+def plain_scorer(why: str) -> CheckedScorer:
+    """The plain path, unchecked."""
+    return CheckedScorer(pair_logps, None, f"every prompt is computed twice ({why})", checks=False)
+
+
+def _asked_for(found: CheckedScorer, prefix_sharing: str) -> CheckedScorer:
     if prefix_sharing == "on" and not found.packed:
         raise OptionError(f"prefix_sharing is 'on', but {found.notice}; leave it at 'auto'")
     return found
 
 
-def _agreeing(model: nn.Module, pairs: Sequence[TokenizedPair]) -> CheckedScorer:
-    plain = one_by_one(model, pairs)
-    worst = 0.0
-    for scorer, means in (
-        (PackedScorer(), "each prompt is computed once"),
-        (PackedScorer(chunked_head=False), "each prompt is computed once, with the model's own head"),
-    ):
-        with torch.no_grad():
-            nats, per_root_token = difference(scorer(model, pairs), plain)
+def _first_agreeing(model: nn.Module, pairs: Sequence[TokenizedPair], place: str, start: int = 0) -> CheckedScorer:
+    """The first of the ways, from ``start`` on, that gives the log-probs of every response alone."""
+    together = common_length(model)
+    # rows of another rope are computed on the plain path, and would show nothing of the fast one
+    pairs = [pair for pair in pairs if together is None or longest_sequence(pair) <= together] or pairs
+    right, failure = one_by_one(model, pairs), _Failure()
+    for scorer, means in WAYS[start:-1]:
+        nats = failure.of(model, pairs, scorer, right)
+        if nats is not None:
+            packs = isinstance(scorer, PackedScorer)
+            why = f"; {place} log-probs differ from the plain path's by at most {nats:.2g} nats" if packs else failure.reason
+            return _found(pairs, together, scorer, nats if packs else failure.nats, f"{means}{why}")
+    scorer, means = WAYS[-1]
+    why = f"; in company, {place}, log-probs changed by {failure.nats or 0:.2g} nats"
+    return _found(pairs, together, scorer, failure.nats, f"{means}{why}")
+
+
+def _found(
+    pairs: Sequence[TokenizedPair], together: int | None, scorer: Scorer, nats: float | None, notice: str
+) -> CheckedScorer:
+    short = min(pairs, key=longest_sequence)
+    longest = max(map(longest_sequence, pairs))
+    checked = CheckedScorer(scorer, nats, notice, longest=longest, company=short, together=together)
+    # where no row was on the fast path, the first that is has to be checked
+    return replace(checked, longest=0, company=None) if checked.packed and not checked.packs([short]) else checked
+
+
+@dataclass
+class _Failure:
+    """Why ways of scoring failed so far: an error, or the nats by which they were off."""
+
+    nats: float | None = None
+    reason: str = ""
+
+    def of(self, model: nn.Module, pairs: Sequence[TokenizedPair], scorer: Scorer, right: PairScores) -> float | None:
+        """Nats by which this way differs, if that is rounding; else None, and why is noted."""
+        try:
+            with torch.no_grad():
+                nats, per_root_token = difference(scorer(model, pairs), right)
+        except torch.OutOfMemoryError:
+            raise
+        except (CannotPackError, TypeError, ValueError, RuntimeError) as error:
+            if not isinstance(scorer, PackedScorer):
+                raise
+            self.reason = ": " + (str(error).strip().partition("\n")[0] or type(error).__name__)
+            return None
         if per_root_token <= tolerance(model):
-            return CheckedScorer(
-                scorer,
-                nats,
-                f"{means}; on the first {len(pairs)} pairs log-probs differ from the plain path's by at most {nats:.2g} nats",
-            )
-        worst = max(worst, nats)
-    return CheckedScorer(
-        pair_logps,
-        worst,
-        f"every prompt is computed twice, on the plain path: sharing it changed log-probs by up to {worst:.2g} nats",
-    )
+            return nats
+        self.nats = max(self.nats or 0.0, nats)
+        self.reason = f": sharing it changed log-probs by up to {self.nats:.2g} nats"
+        return None
 
 
 @torch.no_grad()
 def one_by_one(model: nn.Module, pairs: Sequence[TokenizedPair]) -> PairScores:
-    """The plain path with one pair at a time, which needs the least memory."""
-    return joined([pair_logps(model, [pair]) for pair in pairs])
+    """Every response by itself, which is right whatever the model does with length, and needs the least memory."""
+    return joined([lone_logps(model, [pair]) for pair in pairs])
 
 
 def difference(ours: PairScores, theirs: PairScores) -> tuple[float, float]:

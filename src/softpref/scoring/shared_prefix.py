@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from softpref.data.model_lengths import common_length, reset_ropes
 from softpref.data.tokenization import TokenizedPair
 from softpref.scoring.attention import CannotPackError, causal_lm, packed_attention
 from softpref.scoring.chunked_head import HeadRule, token_logps
 from softpref.scoring.packing import Group, PackedRow, pack
+from softpref.scoring.plain import pair_logps
 from softpref.scoring.scores import PairScores, paired
 
 if TYPE_CHECKING:
@@ -36,7 +38,15 @@ class PackedScorer:
     chunked_head: bool = True
 
     def __call__(self, model: nn.Module, pairs: Sequence[TokenizedPair]) -> PairScores:
-        """Scores of B pairs; a side that is not there has log-prob 0 and length 1."""
+        """Scores of B pairs; a side that is not there has log-prob 0 and length 1.
+
+        Pairs with a sequence of another rope than the short ones' are computed on the plain path, all of them.
+        """
+        together = common_length(model)
+        if together is not None:
+            if any(len(pair.prompt) + max(len(pair.chosen), len(pair.rejected)) > together for pair in pairs):
+                return pair_logps(model, pairs)
+            reset_ropes(model)
         groups = [Group(pair.prompt, [side for side in (pair.chosen, pair.rejected) if side]) for pair in pairs]
         return paired(*self.response_logps(model, groups), pairs)
 
@@ -88,11 +98,19 @@ def refuse_unknown_attention(model: nn.Module) -> None:
     """Raises CannotPackError for layers that are not causal attention, whole or windowed, behind the common interface."""
     inner = causal_lm(model)
     config = inner.config.get_text_config()
+    if learned_prompt(model):
+        raise CannotPackError("its adapter puts learned tokens before every row")
     if not getattr(inner, "_supports_attention_backend", False):
         raise CannotPackError("its attention cannot be exchanged through transformers")
     layers = set(getattr(config, "layer_types", None) or ()) - KNOWN_LAYERS
     if layers or getattr(config, "attention_chunk_size", None):
         raise CannotPackError(f"it has layers of another kind ({', '.join(sorted(layers)) or 'chunked attention'})")
+
+
+def learned_prompt(model: nn.Module) -> int:
+    """Tokens that an adapter (prompt, prefix or P-tuning) puts before every row; 0 without one."""
+    adapter: Any = getattr(getattr(model, "module", model), "active_peft_config", None)
+    return int(adapter.num_virtual_tokens) if getattr(adapter, "is_prompt_learning", False) else 0
 
 
 def head_rule(config: Any) -> HeadRule:

@@ -18,10 +18,10 @@ from softpref.run_folder import read_json
 from softpref.scoring.adapter_tensors import has_adapter
 from softpref.scoring.attention import causal_lm
 from softpref.scoring.models import load_model
+from softpref.scoring.randomness import disable_dropout
 from softpref.scoring.reference import (
     CachedReference,
     Reference,
-    disable_dropout,
     frozen,
     frozen_copy,
     score_once,

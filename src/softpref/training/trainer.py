@@ -21,18 +21,21 @@ from softpref.core.pair import PairLogps
 from softpref.data.batching import micro_batches
 from softpref.data.files import write_json, writing
 from softpref.data.formats import training_rows
+from softpref.data.model_lengths import position_limit
 from softpref.data.output_lock import only_writer
 from softpref.data.pairs import Completion, PairSet, PreferencePair, orient
 from softpref.data.token_cache import cached_tokens
 from softpref.data.tokenization import TokenizedPair, TokenizedPairs, tokenize_pairs
 from softpref.errors import InputError, OptionError, ReferenceMismatchError, StorageError
 from softpref.run_folder import read_json
-from softpref.scoring.attention import packed_attention
+from softpref.scoring.attention import causal_lm, packed_attention
 from softpref.scoring.identity import model_identity
 from softpref.scoring.models import load_model
-from softpref.scoring.reference import CachedReference, Reference, disable_dropout
+from softpref.scoring.randomness import disable_dropout, refuse_randomness
+from softpref.scoring.reference import CachedReference, Reference
 from softpref.scoring.scores import PairScores
-from softpref.scoring.self_check import CheckedScorer, checked_scorer, tolerance
+from softpref.scoring.self_check import CheckedScorer, checked_scorer, longest_sequence, tolerance
+from softpref.scoring.shared_prefix import learned_prompt
 from softpref.training.adapters import with_adapter
 from softpref.training.checkpoints import (
     begin_checkpoint,
@@ -98,7 +101,7 @@ class SoftPreferenceTrainer(Trainer):
         model = with_adapter(model, peft_config, args.seed)
         disable_dropout(model)
         self.policy_identity = model_identity(model)
-        context = getattr(model.config, "max_position_embeddings", None)
+        context = context_of(model)
         train_rows = self._tokenized(train_dataset, "train_dataset", processing_class, args, context)
         self._precomputes = precomputes(args, train_rows)
         eval_rows = self._tokenized(eval_dataset, "eval_dataset", processing_class, args, context)
@@ -199,22 +202,30 @@ class SoftPreferenceTrainer(Trainer):
         scorer = self._scorer(model, inputs)
         batches = scorer.micro_batches(inputs, self.args.token_budget())
         # around the backward pass too, where gradient checkpointing computes attention again
-        with packed_attention(model) if scorer.packed else nullcontext():
-            for i, rows in enumerate(batches):
-                apart = i + 1 < len(batches) and self.accelerator.num_processes > 1
-                with self.accelerator.no_sync(model) if apart else nullcontext():
-                    total = total + super().training_step(model, rows, num_items_in_batch)
+        for i, rows in enumerate(batches):
+            apart = i + 1 < len(batches) and self.accelerator.num_processes > 1
+            attention = packed_attention(model) if scorer.packs(rows) else nullcontext()
+            with attention, self.accelerator.no_sync(model) if apart else nullcontext():
+                total = total + super().training_step(model, rows, num_items_in_batch)
         return total
 
     def _scorer(self, model: nn.Module, rows: Sequence[TokenizedPair]) -> CheckedScorer:
-        """The run's way of scoring, chosen once, on the first rows that are scored."""
-        if self.checked is None:
-            first = micro_batches(rows, self.args.token_budget())[0]
-            sharing = "off" if self.args.torch_compile else self.args.prefix_sharing
-            with self.accelerator.autocast():
-                self.checked = checked_scorer(self.accelerator.unwrap_model(model), first, sharing)
-            logger.info("%s", self.checked.notice)
-        return self.checked
+        """The run's way of scoring: chosen on the first rows that are scored, and checked again where rows are longer."""
+        policy = self.accelerator.unwrap_model(model)
+        sharing = "off" if self.args.torch_compile else self.args.prefix_sharing
+        with self.accelerator.autocast():
+            if self.checked is None:
+                first = micro_batches(rows, self.args.token_budget())[0]
+                if self.reference is not None:
+                    refuse_randomness(policy, min(first, key=longest_sequence))
+                checked = checked_scorer(policy, first, sharing)
+            else:
+                checked = self.checked
+            checked = checked.checked_on(policy, rows, sharing)
+        if self.checked is None or checked.notice != self.checked.notice:
+            logger.info("%s", checked.notice)
+        self.checked = checked
+        return checked
 
     def compute_loss(
         self,
@@ -404,7 +415,7 @@ class SoftPreferenceTrainer(Trainer):
 
     def evaluate(self, eval_dataset: Any = None, **kwargs: Any) -> dict[str, float]:
         """As ``Trainer.evaluate``; the data may be anything that ``eval_dataset`` may be."""
-        context = getattr(self.model.config, "max_position_embeddings", None)
+        context = context_of(self.model)
         tokenized = self._tokenized(eval_dataset, "eval_dataset", self.processing_class, self.args, context)
         self.score_reference(tokenized)
         found: dict[str, float] = super().evaluate(eval_dataset=tokenized, **kwargs)
@@ -444,6 +455,13 @@ def on_main_process(decide: Callable[[], Decision]) -> Decision:
         raise outcome[1]
     decision: Decision = outcome[0]
     return decision
+
+
+def context_of(model: nn.Module) -> int | None:
+    """Tokens of prompt and response that the model reads at most: its configuration's, or what its position table holds."""
+    config = causal_lm(model).config.get_text_config()
+    limits = [limit for limit in (getattr(config, "max_position_embeddings", None), position_limit(model)) if limit]
+    return min(limits) - learned_prompt(model) if limits else None
 
 
 def _largest_difference(policy: PairScores, reference: PairScores) -> float:
