@@ -2,16 +2,20 @@
 
 import math
 import os
+import resource
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
 from judge_doubles import TableJudge, duel
+from softpref.errors import InputError, StorageError
 from softpref.judges.base import Answer, Question
 from softpref.judges.both_orders import judge_comparisons, orders
 from softpref.judges.store import JudgementStore
@@ -215,3 +219,108 @@ def test_two_runs_of_one_moment_and_one_process_are_two(tmp_path, monkeypatch):
         assert one.claim("j", question)
         assert not other.claim("j", question)
         assert other.is_asked_elsewhere("j", question)
+
+
+# -------------------------------------------------------------------------------------------------- a disk that refuses
+
+
+def add(store, number, judge="j"):
+    store.add(judge, Answer(Question("q", f"a{number}", "b"), -0.0, -1.0, float("nan"), raw="x" * 2000))
+
+
+def add_many(store):
+    for number in range(1, 100):
+        add(store, number)
+
+
+@contextmanager
+def limited(store, pages):
+    """The store's disk has room for so many pages of 4096 bytes."""
+    store._db.execute(f"PRAGMA max_page_count = {pages}")
+    yield
+    store._db.execute("PRAGMA max_page_count = 1000000")
+
+
+def test_a_full_disk_keeps_the_answers_and_the_store_goes_on_when_there_is_room(tmp_path):
+    path = tmp_path / "judgements.sqlite"
+    with JudgementStore(path) as store:
+        add(store, 0)
+        with limited(store, 12), pytest.raises(StorageError, match=r"the disk is full .*make room.* answers in it are kept"):
+            add_many(store)
+        kept = store.judges()["j"]
+        assert 1 < kept < 100
+        add(store, 100)
+    with JudgementStore(path) as store:
+        assert store.judges() == {"j": kept + 1}
+        assert store.answer("j", Question("q", "a100", "b")).first_logp == 0.0
+
+
+def test_a_new_store_that_did_not_fit_is_made_when_there_is_room(tmp_path):
+    """Half of its tables would be taken for another version's."""
+    path = tmp_path / "judgements.sqlite"
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
+    try:
+        with pytest.raises(StorageError, match=r"judgements\.sqlite: "):
+            JudgementStore(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    with JudgementStore(path) as store:
+        add(store, 1)
+        assert store.judges() == {"j": 1}
+
+
+def test_a_store_that_another_program_holds_is_not_called_another_file(tmp_path, monkeypatch):
+    path = tmp_path / "judgements.sqlite"
+    JudgementStore(path).close()
+    monkeypatch.setattr("softpref.judges.store.PATIENCE", 0.05)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(StorageError, match=r"another program holds it .*wait for its end") as caught:
+            JudgementStore(path)
+    assert "move it away" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda path: path.mkdir(), "it is a folder"),
+        (lambda path: path.write_text("hello" * 500), "is no judgement store; move it away"),
+        (lambda path: made_with(path, "CREATE TABLE cats (name)"), "is a database of another program"),
+        (lambda path: made_with(path, "CREATE TABLE answers (a); PRAGMA user_version = 9"), "by another version of softpref"),
+    ],
+)
+def test_what_is_no_store_is_called_by_its_name(tmp_path, make, message):
+    path = tmp_path / "judgements.sqlite"
+    make(path)
+    with pytest.raises(InputError, match=message):
+        JudgementStore(path)
+
+
+def made_with(path, statements):
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript(statements)
+
+
+@pytest.mark.parametrize("column", ["first_logp", "second_logp", "mass", "raw", "usage", "asked"])
+def test_an_answer_that_has_changed_on_disk_is_asked_again_with_a_notice(tmp_path, caplog, column):
+    path, judge = tmp_path / "judgements.sqlite", TableJudge(TABLE)
+    run(path, judge)
+    value = -0.25 if column in ("first_logp", "second_logp", "mass") else '{"n": 1}'
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute(f"UPDATE answers SET {column} = ? WHERE question = ?", (value, Question("q", "a", "b").key))  # noqa: S608
+    again = TableJudge(TABLE)
+    found, _ = run(path, again)
+    assert again.asked == [("a", "b")]
+    assert [f.p for f in found] == pytest.approx([0.75, 0.75])
+    assert "has changed on disk: it is asked again" in caplog.text
+
+
+def test_a_store_of_version_1_keeps_its_answers(tmp_path):
+    path, judge = tmp_path / "judgements.sqlite", TableJudge(TABLE)
+    run(path, judge)
+    made_with(path, "ALTER TABLE answers DROP COLUMN digest; PRAGMA user_version = 1")
+    again = TableJudge(TABLE)
+    found, _ = run(path, again)
+    assert again.asked == []
+    assert [f.p for f in found] == pytest.approx([0.75, 0.75])
