@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, fields
+from functools import wraps
+from typing import Any, TypeVar
 
 import torch
 from transformers import TrainingArguments
@@ -14,53 +15,42 @@ from softpref.data.batching import default_tokens
 from softpref.data.tokenization import TokenOptions
 from softpref.errors import OptionError, nearest
 from softpref.scoring.self_check import SHARING
+from softpref.training.options import PreferenceOptions
+from softpref.training.trl_arguments import REFUSED, refuse_without_effect, translated, trl_loss
 
 DEFAULT_BETA = 0.1
 
+# True by default in TRL, where it drops columns; here it would have nothing to act on.
+_NOT_KEPT = ("remove_unused_columns",)
 
+Config = TypeVar("Config", bound=type)
+
+
+def _takes_trl_arguments(kind: Config) -> Config:
+    """Let the class be made with the arguments of ``trl.DPOConfig``: translated, or refused by name with OptionError."""
+    made: Any = kind.__init__  # type: ignore[misc]
+    known = [field.name for field in fields(kind) if field.init]
+
+    @wraps(made)
+    def init(self: Any, *args: Any, **values: Any) -> None:
+        made(self, *args, **translated(values, known))
+
+    kind.__init__ = init  # type: ignore[misc]
+    return kind
+
+
+@_takes_trl_arguments
 @dataclass
-class SoftPreferenceConfig(TrainingArguments):
-    """Arguments of ``SoftPreferenceTrainer``: every field of ``TrainingArguments``, and these.
+class SoftPreferenceConfig(PreferenceOptions, TrainingArguments):
+    """Arguments of ``SoftPreferenceTrainer``: those of ``PreferenceOptions``, and every field of ``TrainingArguments``.
 
-    Attributes:
-        loss_type: a base loss (dpo, ipo, ropo, slic, sft) or a published name (gdpo, cdpo, gipo, cipo, gropo, …).
-        label_treatment: hard, conservative or geometric; None means the published name's own, or hard. Data without
-            soft labels need an explicit ``hard``.
-        beta: pull to the reference. None means 0.1 where the loss has a beta; ``sft`` has none.
-        loss_args: the base loss's own arguments, checked against its signature.
-        reduction: log-probs as ``sum`` or ``mean`` over response tokens; None means the loss's own.
-        ties: under ``hard``, a pair with p = ½ has no better side: weight 0 and counted (``drop``, the default), or trained
-            on as it stands (``keep``).
-        max_length: tokens of prompt + one response; None for no limit.
-        truncation: pairs that do not fit are dropped and counted (``drop``) or have their responses cut (``keep``).
-        boundary: a prompt that is no token prefix is an ``error``, or its row is dropped and counted (``drop``).
-        prefix_sharing: compute each pair's prompt once, without padding: ``auto`` where the first rows show that it gives the
-            model's own numbers, ``on`` (an error where it does not), ``off``.
-        max_tokens_per_batch: tokens that are computed at a time; None means 2,048 on a CPU and 16,384 elsewhere. It decides
-            speed and memory, never what is learned.
-        precompute_ref_log_probs: score all pairs under the reference before training, or find them in the cache, and let the
-            reference go. None does so where the run sees every pair at least once.
-        reference_cache: folder of these scores, shared by all runs; None means softpref in the user's cache folder, or
-            $SOFTPREF_CACHE.
-        reference_tolerance: nats by which the policy may differ from its own reference at step 0.
+    The arguments of ``trl.DPOConfig`` are taken with TRL's meaning or refused with what to write instead: ``docs/trl.md``.
+
+    Raises:
+        OptionError: an argument that is unknown, contradicts another one or would have no effect.
     """
 
-    loss_type: str = "gdpo"
-    label_treatment: str | None = None
-    beta: float | None = None
-    loss_args: dict[str, Any] = field(default_factory=dict)
-    reduction: str | None = None
-    ties: str | None = None
-    max_length: int | None = 1024
-    truncation: str = "drop"
-    boundary: str = "error"
-    prefix_sharing: str = "auto"
-    max_tokens_per_batch: int | None = None
-    precompute_ref_log_probs: bool | None = None
-    reference_cache: str | None = None
-    reference_tolerance: float = 0.01
-
-    # Batches are pairs, not columns of a table; the two below would have nothing to act on.
+    # Batches are pairs, not columns of a table.
     remove_unused_columns: bool = False
     learning_rate: float = 1e-6
     logging_steps: float = 10
@@ -70,12 +60,26 @@ class SoftPreferenceConfig(TrainingArguments):
         # Without this, processes that torchrun started on a machine without an accelerator would train apart, in silence.
         if not torch.accelerator.is_available():
             self.use_cpu = True
-        super().__post_init__()
+        try:
+            super().__post_init__()
+        except (TypeError, ValueError) as error:
+            raise OptionError(str(error)) from error
         self.method()
         self.token_options()
         self._check_speed()
         self._refuse_without_effect()
         self._check_world()
+
+    @classmethod
+    def from_trl(cls, args: TrainingArguments, **changes: Any) -> SoftPreferenceConfig:
+        """The run that a ``trl.DPOConfig`` describes, on hard labels as TRL trains it, with ``changes``.
+
+        ``from_trl(args, loss_type="gdpo")`` keeps everything but the loss. Raises OptionError for what cannot be kept.
+        """
+        values = {} if "loss_type" in changes else trl_loss(args)
+        for name in (field.name for field in fields(args) if field.init and field.name not in ("loss_type", *_NOT_KEPT)):
+            values[name] = getattr(args, name)
+        return cls(**{**values, **changes})
 
     def method(self) -> Method:
         """The base loss, treatment and arguments that these options name."""
@@ -105,7 +109,7 @@ class SoftPreferenceConfig(TrainingArguments):
             raise OptionError("prefix_sharing 'on' and torch_compile exclude one another: leave one out")
         if not self.method().base.needs_reference:
             for name in ("precompute_ref_log_probs", "reference_cache"):
-                if getattr(self, name) is not None:
+                if getattr(self, name):
                     raise OptionError(f"{name} has no effect: {self.method().name} needs no reference; leave it out")
         if self.precompute_ref_log_probs is False and self.reference_cache is not None:
             raise OptionError("reference_cache has no effect with precompute_ref_log_probs False: leave one out")
@@ -119,12 +123,8 @@ class SoftPreferenceConfig(TrainingArguments):
             raise OptionError(f"ties has no effect with label_treatment {self.method().treatment!r}: leave it out")
         if not self.method().base.needs_rejected and self.method().treatment != "hard":
             raise OptionError(f"{self.method().name} trains on the chosen side alone, as it stands: leave label_treatment out")
-        if self.include_num_input_tokens_seen not in ("no", False):
-            raise OptionError("include_num_input_tokens_seen has no effect here: tokens_per_second is logged; leave it out")
-        if self.remove_unused_columns:
-            raise OptionError("remove_unused_columns has no effect here: an unread column is an error already; leave it out")
-        if self.label_smoothing_factor:
-            raise OptionError("label_smoothing_factor has no effect here: soft labels say per pair how sure they are")
+        for name in REFUSED.keys() & {field.name for field in fields(self)}:
+            refuse_without_effect(name, getattr(self, name))
         if self.n_gpu > 1:
             raise OptionError("one process sees several GPUs: start with torchrun or accelerate launch, one process a GPU")
 

@@ -1,0 +1,48 @@
+"""The options of preference training that a recipe and the trainer's arguments share. Imports no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+
+@dataclass(kw_only=True)
+class PreferenceOptions:
+    """Which loss on which labels, and how its log-probs are computed.
+
+    Attributes:
+        loss_type: A base loss (dpo, ipo, ropo, slic, sft) or a published name: gdpo, cdpo, gipo, cipo, gropo, sigmoid, hinge.
+        label_treatment: hard, conservative or geometric; the published name's own, or hard, if not given. Data without soft
+            labels need an explicit hard.
+        beta: Strength of the pull to the reference; 0.1 if not given and the loss has one.
+        loss_args: The base loss's own arguments, such as alpha and gamma of ropo; checked against its signature.
+        reduction: Log-probs as sum or mean over response tokens; the loss's own if not given.
+        ties: Under hard a pair with p = 0.5 has no better side: drop (weight 0, counted; so if not given) or keep it.
+        max_length: Tokens of prompt and one response; null for no limit.
+        truncation: drop pairs that do not fit (counted), or keep them with their responses cut.
+        boundary: error, or drop (counted), where a prompt is no token prefix of its row.
+        prefix_sharing: Compute each pair's prompt once, without padding: auto where the first rows show that it gives the
+            model's own numbers, on (an error where it does not), off.
+        max_tokens_per_batch: Tokens computed at a time; for speed and memory only. 2048 on a CPU and 16384 elsewhere if not
+            given.
+        precompute_ref_log_probs: Score all pairs under the reference before training, or read them from the cache, and let
+            the reference go; if not given, where the run sees every pair at least once.
+        reference_cache: Folder of those scores, shared by all runs; softpref in the user's cache folder, or
+            $SOFTPREF_CACHE, if not given.
+        reference_tolerance: Nats by which the policy may differ from its own reference at step 0.
+    """
+
+    loss_type: str = "gdpo"
+    label_treatment: Literal["hard", "conservative", "geometric"] | None = None
+    beta: float | None = None
+    loss_args: dict[str, Any] = field(default_factory=dict)
+    reduction: Literal["sum", "mean"] | None = None
+    ties: Literal["drop", "keep"] | None = None
+    max_length: int | None = 1024
+    truncation: Literal["drop", "keep"] = "drop"
+    boundary: Literal["error", "drop"] = "error"
+    prefix_sharing: Literal["auto", "on", "off"] = "auto"
+    max_tokens_per_batch: int | None = None
+    precompute_ref_log_probs: bool | None = None
+    reference_cache: str | None = None
+    reference_tolerance: float = 0.01
