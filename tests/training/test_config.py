@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import pytest
 
 from softpref import SoftPreferenceConfig
 from softpref.errors import OptionError
+from softpref.training.options import PreferenceOptions
 from softpref.training.recipe import TrainRecipe
 from softpref.training.run import trainer_config
 
@@ -51,16 +54,30 @@ def test_a_wrong_option_is_refused(tmp_path, settings, message):
         config(tmp_path, **settings)
 
 
-@pytest.mark.parametrize("argument", ["label_smoothing", "loss_weights", "padding_free", "f_divergence_type"])
-def test_arguments_of_dpoconfig_that_are_not_supported_are_errors(tmp_path, argument):
-    with pytest.raises(TypeError, match=argument):
-        config(tmp_path, **{argument: 1})
-
-
 def test_a_recipe_names_the_nearest_training_argument(tmp_path):
     recipe = TrainRecipe("model", "data", str(tmp_path), train={"lerning_rate": 1e-4})
     with pytest.raises(OptionError, match=r"train\.lerning_rate .* did you mean 'learning_rate'"):
         trainer_config(recipe)
+
+
+def test_a_recipe_says_what_to_write_for_an_argument_of_trl(tmp_path):
+    with pytest.raises(OptionError, match=r"label_smoothing has no effect here .* write loss_type='cdpo'"):
+        trainer_config(TrainRecipe("model", "data", str(tmp_path), train={"label_smoothing": 0.1}))
+    trainer_config(TrainRecipe("model", "data", str(tmp_path), train={"padding_free": False}))
+
+
+def test_recipe_and_config_share_their_options(tmp_path):
+    """Every option of preference training has one default, and a recipe's value reaches the trainer."""
+    recipe = TrainRecipe("model", "data", str(tmp_path), loss_type="ropo", loss_args={"alpha": 1.0}, max_length=7)
+    made = trainer_config(recipe)
+    for option in fields(PreferenceOptions):
+        assert getattr(made, option.name) == getattr(recipe, option.name)
+        assert getattr(config(tmp_path), option.name) == getattr(TrainRecipe("m", "d", "o"), option.name)
+
+
+def test_what_transformers_refuses_is_an_option_error(tmp_path):
+    with pytest.raises(OptionError, match="sometimes is not a valid IntervalStrategy"):
+        config(tmp_path, eval_strategy="sometimes")
 
 
 def test_a_recipe_field_under_train_is_sent_to_its_place(tmp_path):

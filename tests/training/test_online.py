@@ -72,7 +72,7 @@ def make_online(tiny_llama, word_tokenizer, tmp_path):
         return OnlineSoftPreferenceTrainer(
             model if model is not None else copy.deepcopy(tiny_llama),
             SoftPreferenceConfig(**{**defaults, **settings}),
-            online if online is not None else OnlineOptions(labels="judge", max_new_tokens=6),
+            online=online if online is not None else OnlineOptions(labels="judge", max_new_tokens=6),
             judge=judge,
             train_dataset=list(prompts),
             eval_dataset=eval_dataset,
@@ -507,7 +507,7 @@ settings = SoftPreferenceConfig(
     report_to="none", save_strategy="no", disable_tqdm=True, logging_steps=1, lr_scheduler_type="constant",
 )
 trainer = OnlineSoftPreferenceTrainer(
-    AutoModelForCausalLM.from_pretrained(folder), settings, OnlineOptions(labels="judge", max_new_tokens=6),
+    AutoModelForCausalLM.from_pretrained(folder), settings, online=OnlineOptions(labels="judge", max_new_tokens=6),
     judge=CountingJudge(), train_dataset=list(script), processing_class=AutoTokenizer.from_pretrained(folder),
     sampler=ScriptedSampler(script),
 )

@@ -55,7 +55,7 @@ def test_gold_rises(imitator, tmp_path):
     trainer = OnlineSoftPreferenceTrainer(
         model,
         settings,
-        OnlineOptions(labels="judge", max_new_tokens=50),
+        online=OnlineOptions(labels="judge", max_new_tokens=50),
         judge=plan_world_judge(),
         train_dataset=[task.prompt for task in TASKS] * 8,
         processing_class=tokenizer,

@@ -85,7 +85,7 @@ def test_it_labels_an_online_run(classifier, word_tokenizer, tiny_llama, tmp_pat
     trainer = OnlineSoftPreferenceTrainer(
         tiny_llama,
         settings,
-        OnlineOptions(labels="judge", max_new_tokens=6),
+        online=OnlineOptions(labels="judge", max_new_tokens=6),
         judge=judge,
         train_dataset=["make tea :", "make tea for two :"],
         processing_class=word_tokenizer,

@@ -73,7 +73,7 @@ def make(word_tokenizer, tmp_path):
         return OnlineSoftPreferenceTrainer(
             model or policy(word_tokenizer),
             args,
-            OnlineOptions(labels="judge", max_new_tokens=8, **engine),
+            online=OnlineOptions(labels="judge", max_new_tokens=8, **engine),
             judge=CountingJudge(),
             train_dataset=PROMPTS,
             processing_class=word_tokenizer,

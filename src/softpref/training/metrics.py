@@ -1,4 +1,4 @@
-"""What a step says of itself, from what it has computed anyway."""
+"""Training metrics, from tensors that the step has computed already."""
 
 from __future__ import annotations
 
@@ -48,6 +48,33 @@ def pair_metrics(method: Method, pair: PairLogps, soft_label: Tensor | None, wei
     return found
 
 
+def trl_metrics(method: Method, pair: PairLogps, weight: Tensor) -> Weighted:
+    """The same step under the names, and with the meaning, of TRL's ``DPOTrainer``, for dashboards made for it.
+
+    ``logps/*`` are sums over response tokens whatever the reduction; ``rewards/*`` are beta times log-ratios of these sums, and
+    only there where the method has a beta and a reference. ``rewards/accuracies`` is the share of pairs whose chosen side has
+    the higher reward; a tie counts 0.
+    """
+    metrics: Weighted = {"logps/chosen": (pair.chosen.detach(), weight)}
+    if not method.base.needs_rejected:
+        return metrics
+    metrics["logps/rejected"] = (pair.rejected.detach(), weight)
+    beta = method.arguments.get("beta")
+    if beta is None or pair.ref_chosen is None:
+        return metrics
+    chosen, rejected = beta * pair.chosen_logratio.detach(), beta * pair.rejected_logratio.detach()
+    metrics["rewards/chosen"] = (chosen, weight)
+    metrics["rewards/rejected"] = (rejected, weight)
+    metrics["rewards/margins"] = (chosen - rejected, weight)
+    metrics["rewards/accuracies"] = ((chosen > rejected).to(chosen.dtype), weight)
+    return metrics
+
+
+def own_names(logs: Mapping[str, float]) -> dict[str, float]:
+    """A log line without TRL's names, which repeat in other words what ours say."""
+    return {name: value for name, value in logs.items() if "/" not in name and not name.endswith("num_tokens")}
+
+
 class RunningMeans:
     """Sums between two log lines, kept on the device until someone asks."""
 
@@ -83,5 +110,5 @@ class RunningMeans:
 
 
 def prefixed(metrics: Mapping[str, float], prefix: str) -> dict[str, float]:
-    """``{"eval_margin": …}`` from ``{"margin": …}``."""
-    return {f"{prefix}_{name}": value for name, value in metrics.items()}
+    """``{"eval_margin": …}`` from ``{"margin": …}``; a name that has the prefix keeps it."""
+    return {name if name.startswith(f"{prefix}_") else f"{prefix}_{name}": value for name, value in metrics.items()}

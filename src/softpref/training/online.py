@@ -9,6 +9,7 @@ import itertools
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,6 +46,7 @@ from softpref.training.on_policy import (
 )
 from softpref.training.online_options import OnlineOptions
 from softpref.training.trainer import SoftPreferenceTrainer
+from softpref.training.trainer_inputs import check_rows, preference_config
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -78,26 +80,26 @@ class OnlineSoftPreferenceTrainer(SoftPreferenceTrainer):
 
     def __init__(
         self,
-        model: PreTrainedModel | str,
-        args: SoftPreferenceConfig,
-        online: OnlineOptions,
-        judge: Judge | None = None,
+        model: PreTrainedModel | str | None = None,
+        args: SoftPreferenceConfig | None = None,
         train_dataset: Any = None,
         eval_dataset: Any = None,
-        processing_class: PreTrainedTokenizerBase | None = None,
-        ref_model: PreTrainedModel | str | None = None,
-        peft_config: Any = None,
+        *,
+        online: OnlineOptions,
+        judge: Judge | None = None,
         sampler: Sampler | None = None,
         **kwargs: Any,
     ) -> None:
+        args = preference_config(args)
         check_online(args, online, judge)
         if sampler is not None and online.engine != "transformers":
             raise OptionError(f"online.engine {online.engine} has no effect with a sampler of your own: leave it out")
         self.online, self.judge = online, judge
         self._prompts: str | None = None
-        # what is drawn tomorrow cannot be scored today
+        # What is drawn later cannot be scored before. The caller's object stays as it is.
+        args = copy(args)
         args.precompute_ref_log_probs = False
-        super().__init__(model, args, train_dataset, eval_dataset, processing_class, ref_model, peft_config, **kwargs)
+        super().__init__(model, args, train_dataset, eval_dataset, **kwargs)
         self.sampler = sampler or _SAMPLERS[online.engine](online, self.train_dataset)
         if online.labels == "self":
             self._refuse_a_start_without_preference()
@@ -125,6 +127,7 @@ class OnlineSoftPreferenceTrainer(SoftPreferenceTrainer):
     ) -> Any:
         if name != "train_dataset" or dataset is None or isinstance(dataset, TokenizedPairs):
             return super()._tokenized(dataset, name, tokenizer, args, context)
+        check_rows(dataset, name)
         rows = prompt_rows(dataset, name)
         self._prompts = fingerprint(rows)  # type: ignore[arg-type]
         limit = args.token_options(context).max_length

@@ -7,6 +7,8 @@ log-ratio and β = 1. So a difference of scores is a log-odds, and the judge's s
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,13 +20,19 @@ from softpref.data.pairs import PairSet, PreferencePair
 from softpref.errors import DataError, Fault, InputError, OptionError
 from softpref.judges.reward_model import RewardModelJudge
 from softpref.training.trainer import rows_of
+from softpref.training.trainer_inputs import PASSED_ON, check_rows, plain_arguments, tokenizer_of
+from softpref.training.trl_arguments import trainer_arguments
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedModel
 
 # Two encoded responses, P(first ≻ second), and the pair's weight.
 ScoredPair = tuple[dict[str, list[int]], dict[str, list[int]], float, float]
+
+
+# There is no evaluation, so nothing to compute metrics of.
+_PASSED_ON = tuple(name for name in PASSED_ON if name != "compute_metrics")
 
 
 class RewardModelTrainer(Trainer):
@@ -35,9 +43,10 @@ class RewardModelTrainer(Trainer):
 
     Args:
         model: a sequence classifier with ``num_labels=1`` and a pad token.
-        args: any ``TrainingArguments``; there is no evaluation.
+        args: ``transformers.TrainingArguments``; there is no evaluation.
         train_dataset: a ``PairSet``, pairs, or rows, all with soft labels.
-        processing_class: the tokenizer.
+        processing_class: the tokenizer, or a processor, whose tokenizer is taken; None means the one that lies with the model.
+        kwargs: ``callbacks``, ``optimizers`` and ``optimizer_cls_and_kwargs``, as ``transformers.Trainer`` takes them.
 
     Raises:
         DataError: pairs without a soft label, or that the model cannot read; all rows together.
@@ -49,9 +58,13 @@ class RewardModelTrainer(Trainer):
         model: PreTrainedModel,
         args: TrainingArguments,
         train_dataset: Any,
-        processing_class: PreTrainedTokenizerBase,
+        processing_class: Any = None,
         **kwargs: Any,
     ) -> None:
+        args = copy(plain_arguments(args))
+        kwargs = trainer_arguments(kwargs, _PASSED_ON, (field.name for field in fields(args)))
+        check_rows(train_dataset, "train_dataset")
+        processing_class = tokenizer_of(processing_class, model)
         self.pad = model.config.get_text_config().pad_token_id
         if self.pad is None:
             raise InputError("the reward model's configuration has no pad_token_id: set it to the tokenizer's")

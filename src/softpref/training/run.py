@@ -34,10 +34,12 @@ from softpref.run_folder import METRICS_FILE, RECIPE_FILE, RUN_FILE, read_json, 
 from softpref.scoring.models import load_model, load_tokenizer
 from softpref.training.checkpoints import checkpoints, last_whole_checkpoint
 from softpref.training.config import SoftPreferenceConfig
+from softpref.training.metrics import own_names
 from softpref.training.on_policy import read_online_prompts
 from softpref.training.online import OnlineSoftPreferenceTrainer, check_online
 from softpref.training.recipe import SHARED_FIELDS, TrainRecipe, save_recipe
 from softpref.training.trainer import SoftPreferenceTrainer, on_main_process
+from softpref.training.trl_arguments import REFUSED
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +84,7 @@ class MetricsFile(TrainerCallback):
     def on_log(self, args: Any, state: Any, control: Any, logs: Mapping[str, float] | None = None, **kwargs: Any) -> None:
         """Append one line."""
         if state.is_world_process_zero:
-            append_text(self.path, json.dumps({"step": state.global_step, **(logs or {})}) + "\n")
+            append_text(self.path, json.dumps({"step": state.global_step, **own_names(logs or {})}) + "\n")
 
 
 class LogTo(TrainerCallback):
@@ -95,7 +97,7 @@ class LogTo(TrainerCallback):
         """Pass one line on."""
         if not state.is_world_process_zero:
             return
-        self.take({"step": state.global_step, "of": state.max_steps, **(logs or {})})
+        self.take({"step": state.global_step, "of": state.max_steps, **own_names(logs or {})})
 
 
 class StopOnSignal(TrainerCallback):
@@ -295,7 +297,7 @@ def trainer_config(recipe: TrainRecipe, quiet: bool = False) -> SoftPreferenceCo
     for key in recipe.train:
         if key in shared:
             raise OptionError(f"train.{key} belongs at the top of the recipe, not under train")
-        if key not in known:
+        if key not in known and key not in REFUSED:
             raise OptionError(f"train.{key} is no field of transformers.TrainingArguments{nearest(key, known)}")
     if recipe.eval_data is None and recipe.train.get("eval_strategy", "no") != "no":
         raise OptionError("train.eval_strategy needs rows to evaluate on: give eval_data, or leave it out")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from transformers import Trainer
-from transformers.trainer_utils import EvalLoopOutput, rotate_checkpoints
+from transformers.trainer_utils import EvalLoopOutput, PredictionOutput, rotate_checkpoints
 
 from softpref.core.pair import PairLogps
 from softpref.data.batching import micro_batches
@@ -30,7 +30,6 @@ from softpref.errors import InputError, OptionError, ReferenceMismatchError, Sto
 from softpref.run_folder import read_json
 from softpref.scoring.attention import causal_lm, packed_attention
 from softpref.scoring.identity import model_identity
-from softpref.scoring.models import load_model
 from softpref.scoring.randomness import disable_dropout, refuse_randomness
 from softpref.scoring.reference import CachedReference, Reference
 from softpref.scoring.scores import PairScores
@@ -46,8 +45,11 @@ from softpref.training.checkpoints import (
 )
 from softpref.training.config import SoftPreferenceConfig
 from softpref.training.finite_guard import FiniteGuard
-from softpref.training.metrics import RunningMeans, pair_metrics, prefixed
+from softpref.training.metrics import RunningMeans, pair_metrics, prefixed, trl_metrics
+from softpref.training.predictions import Predictions, computed_metrics
 from softpref.training.references import make_reference, precomputed, precomputes, remember_reference
+from softpref.training.trainer_inputs import OPTIONS, PASSED_ON, check_rows, loaded_policy, preference_config, tokenizer_of
+from softpref.training.trl_arguments import is_dpo_config, trainer_arguments
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -70,10 +72,14 @@ class SoftPreferenceTrainer(Trainer):
         args: see ``SoftPreferenceConfig``.
         train_dataset, eval_dataset: a ``PairSet`` from ``read_pairs``, pairs, completions, or rows (a ``datasets.Dataset``
             or dicts) with the columns that ``softpref.data.validation`` lists. Rows are oriented to p ≥ ½.
-        processing_class: the tokenizer; required.
+            ``eval_dataset`` may be a dict of these: every metric then carries the set's name (``eval_NAME_loss``).
+        processing_class: the tokenizer, or a processor, whose tokenizer is taken; None means the one that lies with the model.
         ref_model: the reference, or its name or folder, from which it is only loaded where its scores are not known yet;
             None means the policy as it is now, with the adapter that it has.
         peft_config: wraps the policy in an adapter before training.
+        kwargs: ``callbacks``, ``optimizers`` and ``optimizer_cls_and_kwargs`` as ``transformers.Trainer`` takes them;
+            ``compute_metrics``, called with an ``EvalPrediction`` whose ``predictions`` are ``PairPredictions`` and whose
+            ``label_ids`` are the soft labels, (N,). Other arguments of TRL's trainer are refused: ``docs/trl.md``.
 
     Raises:
         InputError: the data or the options are wrong.
@@ -85,31 +91,33 @@ class SoftPreferenceTrainer(Trainer):
 
     def __init__(
         self,
-        model: PreTrainedModel | str,
-        args: SoftPreferenceConfig,
+        model: PreTrainedModel | str | None = None,
+        args: SoftPreferenceConfig | None = None,
         train_dataset: Any = None,
         eval_dataset: Any = None,
-        processing_class: PreTrainedTokenizerBase | None = None,
+        processing_class: Any = None,
         ref_model: PreTrainedModel | str | None = None,
         peft_config: Any = None,
         **kwargs: Any,
     ) -> None:
-        if processing_class is None:
-            raise OptionError("give the tokenizer as processing_class")
+        kwargs = trainer_arguments(kwargs, PASSED_ON, OPTIONS)
+        self._hard_as_trl = is_dpo_config(args)
+        args = preference_config(args)
+        processing_class = tokenizer_of(processing_class, model)
+        policy = loaded_policy(model, ref_model)
         self.method = args.method()
-        model = load_model(model, "float32") if isinstance(model, str) else model
-        model = with_adapter(model, peft_config, args.seed)
-        disable_dropout(model)
-        self.policy_identity = model_identity(model)
-        context = context_of(model)
+        policy = with_adapter(policy, peft_config, args.seed)
+        disable_dropout(policy)
+        self.policy_identity = model_identity(policy)
+        context = context_of(policy)
         train_rows = self._tokenized(train_dataset, "train_dataset", processing_class, args, context)
         self._precomputes = precomputes(args, train_rows)
-        eval_rows = self._tokenized(eval_dataset, "eval_dataset", processing_class, args, context)
+        eval_rows = self._tokenized_sets(eval_dataset, processing_class, args, context)
         self._reference_folder = ref_model if isinstance(ref_model, str) else None
-        pairs = [*(train_rows or ()), *(eval_rows or ())]
-        self.reference = make_reference(model, ref_model, args, pairs, self.policy_identity, self._precomputes)
+        pairs = _all_rows(train_rows, eval_rows)
+        self.reference = make_reference(policy, ref_model, args, pairs, self.policy_identity, self._precomputes)
         super().__init__(
-            model=model,
+            model=policy,
             args=args,
             train_dataset=train_rows,
             eval_dataset=eval_rows,
@@ -117,7 +125,7 @@ class SoftPreferenceTrainer(Trainer):
             data_collator=list,
             **kwargs,
         )
-        if isinstance(self.reference, Reference) and self.reference.model is not model:
+        if isinstance(self.reference, Reference) and self.reference.model is not policy:
             self.reference.model.to(self.args.device)
         self.checked: CheckedScorer | None = None
         # The checkpoint whose files were read and compared with its manifest already.
@@ -125,10 +133,22 @@ class SoftPreferenceTrainer(Trainer):
         self._guard = FiniteGuard()
         self._means = RunningMeans()
         self._logged_at = time.perf_counter()
+        self._num_tokens = 0
         self._gate_open = True
         self.step_zero_difference: float | None = None
 
     # --- data -------------------------------------------------------------------------------------------------------
+
+    def _tokenized_sets(
+        self, datasets: Any, tokenizer: PreTrainedTokenizerBase, args: SoftPreferenceConfig, context: int | None
+    ) -> TokenizedPairs | dict[str, TokenizedPairs | None] | None:
+        """One evaluation set, or several by name."""
+        if not isinstance(datasets, Mapping):
+            return self._tokenized(datasets, "eval_dataset", tokenizer, args, context)
+        if not datasets:
+            raise InputError("eval_dataset: is a dict without a data set; leave it out")
+        labels = {name: f"eval_dataset[{name!r}]" for name in datasets}
+        return {name: self._tokenized(rows, labels[name], tokenizer, args, context) for name, rows in datasets.items()}
 
     def _tokenized(
         self,
@@ -140,6 +160,7 @@ class SoftPreferenceTrainer(Trainer):
     ) -> TokenizedPairs | None:
         if dataset is None or isinstance(dataset, TokenizedPairs):
             return dataset
+        check_rows(dataset, name)
         name = dataset.name if isinstance(dataset, PairSet) else name
         rows = rows_of(dataset, name)
         self._check_labels(rows, name, args)
@@ -169,6 +190,28 @@ class SoftPreferenceTrainer(Trainer):
             raise InputError(
                 f"{name}: row {unlabelled[0].row} has no soft_label; label the pairs (soft_label, votes_1/votes_2, or "
                 "chosen_reward/rejected_reward), or set label_treatment to 'hard' to take chosen as simply better"
+            )
+        self._check_hard_on_soft(rows, name, args)
+
+    def _check_hard_on_soft(self, rows: Sequence[PreferencePair | Completion], name: str, args: SoftPreferenceConfig) -> None:
+        """Under hard a label only says which side is better: where nobody asked for that, it is an error or a warning."""
+        if self.method.treatment != "hard" or not self.method.base.needs_rejected:
+            return
+        soft = next((row for row in rows if row.soft_label not in (None, 0.5, 1.0)), None)  # type: ignore[union-attr]
+        if soft is None:
+            return
+        label = f"{name}: row {soft.row} has soft_label {soft.soft_label:g}"  # type: ignore[union-attr]
+        if self._hard_as_trl:
+            raise OptionError(
+                f"{label}, and args is a trl.DPOConfig, whose losses read only which side is better: give args as "
+                "SoftPreferenceConfig.from_trl(args, loss_type='gdpo'), or from_trl(args) for the hard loss"
+            )
+        if args.label_treatment is None:
+            logger.warning(
+                "%s, but loss_type %r reads only which side is better: write label_treatment='geometric' or 'conservative' to "
+                "train on the degree, or 'hard' if this is meant",
+                label,
+                args.loss_type,
             )
 
     def _weight(self, row: TokenizedPair, args: SoftPreferenceConfig) -> float:
@@ -238,10 +281,14 @@ class SoftPreferenceTrainer(Trainer):
         losses, pair, label, weight = self._losses(model, inputs)
         total = weight.sum() if num_items_in_batch is None else num_items_in_batch
         share = (losses * weight).sum() / total.clamp_min(torch.finfo(losses.dtype).tiny)
-        self._means.add(pair_metrics(self.method, pair, label, _row_weights(inputs, losses)))
+        self._add_metrics(self._means, pair, label, _row_weights(inputs, losses))
+        self._num_tokens += sum(row.tokens + len(row.prompt) for row in inputs)
         self._means.count(pairs=len(inputs), tokens=sum(row.tokens for row in inputs))
         share = share * self.accelerator.num_processes
         return (share, None) if return_outputs else share
+
+    def _add_metrics(self, means: RunningMeans, pair: PairLogps, label: Tensor | None, weight: Tensor) -> None:
+        means.add({**pair_metrics(self.method, pair, label, weight), **trl_metrics(self.method, pair, weight)})
 
     def _losses(self, model: nn.Module, rows: list[TokenizedPair]) -> tuple[Tensor, PairLogps, Tensor | None, Tensor]:
         # mixed precision wraps the policy's forward; the reference must be computed alike
@@ -259,14 +306,14 @@ class SoftPreferenceTrainer(Trainer):
 
     # --- the reference ----------------------------------------------------------------------------------------------
 
-    def score_reference(self, *datasets: TokenizedPairs | None) -> None:
+    def score_reference(self, *datasets: TokenizedPairs | dict[str, TokenizedPairs | None] | None) -> None:
         """Every pair's reference log-probs, from the cache or into it; then the reference model is let go.
 
         ``train`` and ``evaluate`` call this first, where ``precompute_ref_log_probs`` says or decides so.
         """
         if not self._precomputes or not isinstance(self.reference, Reference):
             return
-        pairs = [pair for rows in (self.train_dataset, self.eval_dataset, *datasets) for pair in rows or ()]
+        pairs = _all_rows(self.train_dataset, self.eval_dataset, *datasets)
         scorer = self._scorer(self.model, pairs)
         live = self.reference
         self.reference = precomputed(live, scorer, pairs, self.args, self.accelerator)
@@ -386,6 +433,7 @@ class SoftPreferenceTrainer(Trainer):
         if "loss" in logs:
             now = time.perf_counter()
             logs.update(self._means.drain(self.accelerator, now - self._logged_at))
+            logs["num_tokens"] = self._tokens_of_all_ranks()
             self._logged_at = now
         super().log(logs, start_time)
 
@@ -397,29 +445,62 @@ class SoftPreferenceTrainer(Trainer):
         ignore_keys: list[str] | None = None,
         metric_key_prefix: str = "eval",
     ) -> EvalLoopOutput:
-        """Σ wℓ / Σ w and the pair metrics over the whole evaluation set."""
+        """Σ wℓ / Σ w and the pair metrics over the whole evaluation set, and what ``compute_metrics`` makes of it."""
         means, rows, started = RunningMeans(), 0, time.perf_counter()
+        loss_only = self.args.prediction_loss_only if prediction_loss_only is None else prediction_loss_only
+        sides, reference = self.method.base.needs_rejected, self.reference is not None
+        predictions = None if loss_only else Predictions(self.accelerator, sides, reference)
         self.model.eval()
         with torch.no_grad(), self.compute_loss_context_manager():
             for padded in dataloader:
-                batches = self._without_padding(padded)
-                for batch in self._scorer(self.model, batches).micro_batches(batches, self.args.token_budget()):
-                    losses, pair, label, weight = self._losses(self.model, batch)
-                    means.add({"loss": (losses, weight)})
-                    means.add(pair_metrics(self.method, pair, label, _row_weights(batch, losses)))
-                    rows += len(batch)
+                batch = self._without_padding(padded)
+                scored = self._evaluated(batch, means)
+                if predictions is not None:
+                    predictions.add(batch, scored)
+                rows += len(batch)
         self._guard.check()
         self._logged_at += time.perf_counter() - started
         metrics = prefixed(means.drain(self.accelerator), metric_key_prefix)
-        return EvalLoopOutput(predictions=(), label_ids=None, metrics=metrics, num_samples=rows)
+        if predictions is None:
+            return EvalLoopOutput((), None, metrics, rows)
+        logps, labels = predictions.result()
+        if self.compute_metrics is not None:
+            metrics.update(prefixed(computed_metrics(self.compute_metrics, logps, labels), metric_key_prefix))
+        return EvalLoopOutput(logps, labels, metrics, rows)
+
+    def _evaluated(self, rows: list[TokenizedPair], means: RunningMeans) -> list[tuple[list[TokenizedPair], PairLogps]]:
+        """The parts that these rows are scored in, with their log-probs; their metrics go into ``means``."""
+        scored = []
+        for part in self._scorer(self.model, rows).micro_batches(rows, self.args.token_budget()):
+            losses, pair, label, weight = self._losses(self.model, part)
+            means.add({"loss": (losses, weight)})
+            self._add_metrics(means, pair, label, _row_weights(part, losses))
+            scored.append((part, pair))
+        return scored
 
     def evaluate(self, eval_dataset: Any = None, **kwargs: Any) -> dict[str, float]:
-        """As ``Trainer.evaluate``; the data may be anything that ``eval_dataset`` may be."""
-        context = context_of(self.model)
-        tokenized = self._tokenized(eval_dataset, "eval_dataset", self.processing_class, self.args, context)
+        """As ``Trainer.evaluate``; the data may be anything that ``eval_dataset`` may be, or the name of one of its sets."""
+        named = isinstance(eval_dataset, str) and isinstance(self.eval_dataset, Mapping) and eval_dataset in self.eval_dataset
+        tokenized = eval_dataset if named else self._tokenized_now(eval_dataset)
+        self.score_reference(None if named else tokenized)
+        metrics: dict[str, float] = super().evaluate(eval_dataset=tokenized, **kwargs)
+        return metrics
+
+    def predict(self, test_dataset: Any, **kwargs: Any) -> PredictionOutput:
+        """As ``Trainer.predict``: ``predictions`` are ``PairPredictions``, ``label_ids`` the soft labels, (N,)."""
+        check_rows(test_dataset, "test_dataset")
+        tokenized = self._tokenized_now(test_dataset)
         self.score_reference(tokenized)
-        found: dict[str, float] = super().evaluate(eval_dataset=tokenized, **kwargs)
-        return found
+        return super().predict(tokenized, **kwargs)
+
+    def _tokenized_now(self, dataset: Any) -> Any:
+        context = context_of(self.model)
+        return self._tokenized_sets(dataset, self.processing_class, self.args, context)
+
+    def _tokens_of_all_ranks(self) -> int:
+        """Tokens that this process and the others have trained on, each prompt counted twice, as TRL does."""
+        count = torch.tensor(self._num_tokens, device=self.args.device)
+        return int(self.accelerator.reduce(count, reduction="sum"))
 
     def floating_point_ops(self, inputs: list[TokenizedPair]) -> int:
         """6 · parameters · tokens that are computed (Kaplan et al. 2020, eq. 2.2)."""
@@ -467,6 +548,12 @@ def context_of(model: nn.Module) -> int | None:
 def _largest_difference(policy: PairScores, reference: PairScores) -> float:
     sides = ((policy.chosen, reference.chosen), (policy.rejected, reference.rejected))
     return max(float((a - b).detach().abs().max()) for a, b in sides)
+
+
+def _all_rows(*datasets: Any) -> list[TokenizedPair]:
+    """The rows of all these data sets; each may be None, or several by name."""
+    sets = [part for rows in datasets for part in (rows.values() if isinstance(rows, Mapping) else [rows])]
+    return [row for rows in sets for row in rows or ()]
 
 
 def _row_weights(rows: Sequence[TokenizedPair], like: Tensor) -> Tensor:

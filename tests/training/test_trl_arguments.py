@@ -1,0 +1,273 @@
+"""Every argument of TRL's ``DPOConfig`` and ``DPOTrainer``: the same, different or refused, as docs/trl.md says."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+trl = pytest.importorskip("trl")
+
+from softpref import SoftPreferenceConfig  # noqa: E402
+from softpref.core.losses import LOSSES  # noqa: E402
+from softpref.core.treatments import ALIASES  # noqa: E402
+from softpref.errors import OptionError  # noqa: E402
+from softpref.training.trainer_inputs import PASSED_ON  # noqa: E402
+from softpref.training.trl_arguments import REFUSED, TRAINER_REFUSED, TRL_LOSSES  # noqa: E402
+
+# TRL and transformers on their own old names
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
+
+PAGE = (Path(__file__).parents[2] / "docs" / "trl.md").read_text(encoding="utf-8")
+
+DIFFERS = {
+    "loss_type",
+    "truncation_mode",
+    "precompute_ref_log_probs",
+    "remove_unused_columns",
+    "bf16",
+    "activation_checkpointing",
+    "gradient_checkpointing",
+}
+
+# A value of each refused field that would do something in TRL.
+ACTIVE = {
+    "model_init_kwargs": {"dtype": "bfloat16"},
+    "trust_remote_code": True,
+    "router_aux_loss_coef": 0.01,
+    "disable_dropout": False,
+    "dataset_num_proc": 4,
+    "padding_free": True,
+    "pad_to_multiple_of": 8,
+    "precompute_ref_batch_size": 4,
+    "loss_weights": [0.5],
+    "ld_alpha": 0.5,
+    "f_divergence_type": "js_divergence",
+    "f_alpha_divergence_coef": 0.7,
+    "label_smoothing": 0.1,
+    "use_weighting": True,
+    "discopop_tau": 0.1,
+    "activation_offloading": True,
+    "sync_ref_model": True,
+    "ref_model_mixup_alpha": 0.9,
+    "ref_model_sync_steps": 64,
+    "pad_token": "<pad>",
+    "label_smoothing_factor": 0.1,
+    "include_num_input_tokens_seen": "all",
+    "neftune_noise_alpha": 5.0,
+    "use_liger_kernel": True,
+    "liger_kernel_config": {"rope": True},
+    "batch_eval_metrics": True,
+    "include_for_metrics": ["loss"],
+    "eval_accumulation_steps": 1,
+    "eval_do_concat_batches": False,
+    "label_names": ["labels"],
+    "length_column_name": "tokens",
+    "auto_find_batch_size": True,
+    "train_sampling_strategy": "group_by_length",
+}
+# What earlier releases of TRL and transformers had.
+EARLIER = {
+    "group_by_length": True,
+    "max_prompt_length": 512,
+    "max_completion_length": 512,
+    "max_target_length": 512,
+    "ref_model_init_kwargs": {"dtype": "bfloat16"},
+    "reference_free": True,
+    "rpo_alpha": 1.0,
+    "generate_during_eval": True,
+    "is_encoder_decoder": True,
+    "label_pad_token_id": 0,
+    "padding_value": 0,
+    "model_adapter_name": "policy",
+    "ref_adapter_name": "reference",
+    "force_use_ref_model": True,
+    "base_model_attribute_name": "base",
+    "use_logits_to_keep": True,
+    "use_liger_loss": True,
+    "tools": [{}],
+    "evaluation_strategy": "steps",
+    "no_cuda": True,
+}
+
+FIELDS = {field.name for field in dataclasses.fields(trl.DPOConfig) if field.init}
+SAME = FIELDS - DIFFERS - REFUSED.keys()
+
+
+def config(tmp_path, **settings):
+    return SoftPreferenceConfig(**{"output_dir": str(tmp_path), "report_to": "none", **settings})
+
+
+def dpo_config(tmp_path, **settings):
+    return trl.DPOConfig(**{"output_dir": str(tmp_path), "report_to": "none", "use_cpu": True, "bf16": False, **settings})
+
+
+def cells(heading):
+    """First cell → last cell of the table under a heading of the page."""
+    section = PAGE.split(f"\n### {heading}\n")[1].split("\n#")[0]
+    rows = [line.strip("| ").split(" | ") for line in section.splitlines() if line.startswith("| `")]
+    return {name: row[-1] for row in rows for name in re.findall(r"`(\w+)`", row[0])}
+
+
+def test_the_page_lists_every_argument_once():
+    assert cells("Differs").keys() == DIFFERS
+    assert cells("Refused") == {name: REFUSED[name].write for name in FIELDS & REFUSED.keys() - DIFFERS}
+    assert cells("Refused, from earlier releases") == {name: REFUSED[name].write for name in REFUSED.keys() - FIELDS}
+    same = PAGE.split("\n### Same\n")[1].split("\n#")[0]
+    assert set(re.findall(r"`(\w+)`", same)) == SAME
+
+
+def test_the_tables_of_this_test_are_whole():
+    assert ACTIVE.keys() == FIELDS & REFUSED.keys() - DIFFERS
+    assert EARLIER.keys() == REFUSED.keys() - FIELDS
+
+
+@pytest.mark.parametrize("name", sorted({*ACTIVE, *EARLIER}))
+def test_a_refused_argument_says_what_to_write(name, tmp_path):
+    value = {**ACTIVE, **EARLIER}[name]
+    with pytest.raises(OptionError, match=rf"^{name} has no effect here .*{re.escape(REFUSED[name].write)}$"):
+        config(tmp_path, **{name: value})
+
+
+@pytest.mark.parametrize("name", sorted(ACTIVE))
+def test_a_refused_argument_is_taken_where_it_does_nothing(name, tmp_path):
+    """At TRL's default, as a script writes it and as the made object holds it."""
+    [field] = [field for field in dataclasses.fields(trl.DPOConfig) if field.name == name]
+    default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+    config(tmp_path, **{name: default})
+    config(tmp_path, **{name: getattr(dpo_config(tmp_path), name)})
+
+
+OTHER = {bool: lambda value: not value, int: lambda value: value + 1, float: lambda value: value / 2 + 0.01}
+# A machine, a hub or another argument would have to go along.
+NOT_ALONE = {"use_cpu", "tf32", "torch_compile", "fp16", "push_to_hub", "load_best_model_at_end", "seed"}
+
+
+@pytest.mark.parametrize("name", sorted(SAME))
+def test_the_same_value_means_the_same(name, tmp_path):
+    """TRL's default, and another value where its type says how to make one, end up in the object as they do in TRL's."""
+    theirs = dpo_config(tmp_path)
+    value = getattr(theirs, name)
+    values = [value]
+    if type(value) in OTHER and name not in NOT_ALONE:
+        values.append(OTHER[type(value)](value))
+    for given in values:
+        assert getattr(config(tmp_path, **{name: given}), name) == getattr(dpo_config(tmp_path, **{name: given}), name)
+
+
+@pytest.mark.parametrize("name", ["beta", "max_length", "learning_rate", "logging_steps"])
+def test_defaults_are_trl_s(name, tmp_path):
+    ours, theirs = config(tmp_path, loss_type=["sigmoid"]), dpo_config(tmp_path)
+    value = ours.method().arguments["beta"] if name == "beta" else getattr(ours, name)
+    assert value == getattr(theirs, name)
+
+
+# -------------------------------------------------------------------------------------------------- what differs
+
+
+def test_a_list_of_one_loss_is_that_loss(tmp_path):
+    for name in ("sigmoid", "hinge"):
+        assert config(tmp_path, loss_type=[name]).method() == config(tmp_path, loss_type=name).method()
+
+
+@pytest.mark.parametrize(
+    ("loss_type", "message"),
+    [
+        (["sigmoid", "sft"], "one loss is trained at a time"),
+        ([], "one loss is trained at a time"),
+        (["ipo"], "reduction='mean' for TRL's"),
+        (["sft"], "a mean over the tokens of a batch"),
+        (["sigmoid_norm"], "write loss_type='dpo', reduction='mean'"),
+        ("apo_zero", "loss_type 'apo_zero' is TRL's"),
+    ],
+)
+def test_a_loss_with_another_meaning_is_refused(loss_type, message, tmp_path):
+    with pytest.raises(OptionError, match=re.escape(message)):
+        config(tmp_path, loss_type=loss_type)
+
+
+def test_a_list_with_a_stated_reduction_is_taken(tmp_path):
+    assert config(tmp_path, loss_type=["ipo"], reduction="mean").method().reduction == "mean"
+
+
+def test_no_loss_that_is_there_is_called_trl_s():
+    assert not TRL_LOSSES.keys() & {*LOSSES, *ALIASES}
+
+
+def test_keep_start_cuts_responses(tmp_path):
+    assert config(tmp_path, truncation_mode="keep_start").truncation == "keep"
+    assert config(tmp_path).truncation == "drop"
+    for settings in ({"truncation_mode": "keep_end"}, {"truncation_mode": "keep_start", "truncation": "drop"}):
+        with pytest.raises(OptionError, match="write truncation='keep' to cut responses at their end"):
+            config(tmp_path, **settings)
+
+
+def test_remove_unused_columns_is_refused(tmp_path):
+    config(tmp_path, remove_unused_columns=False)
+    with pytest.raises(OptionError, match="remove_unused_columns has no effect"):
+        config(tmp_path, remove_unused_columns=True)
+
+
+def test_defaults_that_differ(tmp_path):
+    ours, theirs = config(tmp_path), trl.DPOConfig(output_dir=str(tmp_path), use_cpu=True, report_to="none")
+    for name in ("bf16", "activation_checkpointing", "gradient_checkpointing"):
+        assert (getattr(ours, name), getattr(theirs, name)) == (False, True)
+        assert getattr(config(tmp_path, **{name: True}), name) is True
+    assert (ours.precompute_ref_log_probs, theirs.precompute_ref_log_probs) == (None, False)
+
+
+def test_an_unknown_argument_names_the_nearest(tmp_path):
+    with pytest.raises(OptionError, match=r"^lerning_rate is no argument of SoftPreferenceConfig; did you mean 'learning_rate'"):
+        config(tmp_path, lerning_rate=1e-4)
+
+
+# -------------------------------------------------------------------------------------------------- a DPOConfig object
+
+
+def test_a_dpo_config_keeps_its_values(tmp_path):
+    settings = {"learning_rate": 3e-4, "beta": 0.3, "max_length": 77, "warmup_steps": 5, "seed": 3, "num_train_epochs": 2.0}
+    theirs = trl.DPOConfig(output_dir=str(tmp_path), use_cpu=True, report_to="none", **settings)
+    ours = SoftPreferenceConfig.from_trl(theirs)
+    for name in SAME | {"bf16", "activation_checkpointing", "precompute_ref_log_probs"}:
+        assert getattr(ours, name) == getattr(theirs, name), name
+    assert ours.truncation == "keep"
+    assert (ours.method().name, ours.method().treatment, ours.method().reduction) == ("dpo", "hard", "sum")
+
+
+def test_the_ipo_of_a_dpo_config_is_trl_s(tmp_path):
+    method = SoftPreferenceConfig.from_trl(dpo_config(tmp_path, loss_type=["ipo"])).method()
+    assert (method.name, method.treatment, method.reduction) == ("ipo", "hard", "mean")
+
+
+def test_changes_to_a_dpo_config(tmp_path):
+    """Another loss takes its own treatment, whatever the DPOConfig's loss was."""
+    ours = SoftPreferenceConfig.from_trl(dpo_config(tmp_path, loss_type=["apo_zero"], beta=0.4), loss_type="gdpo", seed=7)
+    assert (ours.method().treatment, ours.method().arguments, ours.seed) == ("geometric", {"beta": 0.4}, 7)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"loss_type": ["sigmoid", "sft"]}, "one loss is trained at a time"),
+        ({"loss_type": ["sft"]}, "a mean over the tokens of a batch"),
+        ({"label_smoothing": 0.1}, "label_smoothing has no effect"),
+        ({"truncation_mode": "keep_end"}, "truncation_mode is 'keep_end'"),
+        ({"sync_ref_model": True}, "sync_ref_model has no effect"),
+    ],
+)
+def test_a_dpo_config_that_cannot_be_kept_is_refused(settings, message, tmp_path):
+    with pytest.raises(OptionError, match=message):
+        SoftPreferenceConfig.from_trl(dpo_config(tmp_path, **settings))
+
+
+# -------------------------------------------------------------------------------------------------- the trainer's arguments
+
+
+def test_the_page_lists_every_argument_of_the_trainer():
+    listed = cells("The trainer's arguments")
+    assert {*inspect.signature(trl.DPOTrainer.__init__).parameters} - {"self"} <= listed.keys()
+    assert {name: listed[name] for name in TRAINER_REFUSED} == {name: entry.write for name, entry in TRAINER_REFUSED.items()}
+    assert set(PASSED_ON) <= listed.keys()
