@@ -17,7 +17,7 @@ ROOMS = [
     {"errors"},
     {"core"},
     {"run_folder"},
-    {"data"},
+    {"data", "loading"},
     {"judges", "scoring", "generation"},
     {"training", "evaluation"},
     {"report"},

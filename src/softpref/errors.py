@@ -3,6 +3,7 @@
 SoftprefError
 ├── InputError                       the user's data or options are wrong; the command line exits 2
 │   ├── DataError                    faults in rows: file, row, field, mend
+│   ├── ModelError                   a model, tokenizer or adapter that cannot be loaded, or does not fit
 │   ├── SideError                    one side of a row that cannot be tokenised (data/prompt_encoder.py)
 │   ├── OptionError                  an option, a key of a recipe or an argument
 │   ├── StorageError                 a file that cannot be written: disk full, read-only, quota, a folder in its place
@@ -81,6 +82,10 @@ class DataError(InputError):
         tail = f"\n  … and {more} more" if more > 0 else ""
         count = "1 fault" if len(self.faults) == 1 else f"{len(self.faults)} faults"
         super().__init__(f"{file}: {count}{shown}{tail}")
+
+
+class ModelError(InputError):
+    """A model, tokenizer or adapter cannot be loaded, is not whole, or does not fit what it is used with."""
 
 
 class ReferenceMismatchError(InputError):

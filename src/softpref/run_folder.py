@@ -81,4 +81,7 @@ def _row(file: Path, number: int, line: bytes) -> dict[str, Any]:
 
 
 def _parse(text: bytes) -> Any:
-    return json.loads(text.decode("utf-8"), parse_constant=lambda _: None)
+    try:
+        return json.loads(text.decode("utf-8"), parse_constant=lambda _: None)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None

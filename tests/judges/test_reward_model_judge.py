@@ -288,5 +288,5 @@ def test_a_language_model_is_no_reward_model(tmp_path):
     model = small_llama(TOKENIZER, hidden=16, layers=1, heads=2, context=32)
     model.config.num_labels = 1
     folder = save(model, TOKENIZER, tmp_path / "language")
-    with pytest.raises(InputError, match=r"lacks 1 weights of a LlamaForSequenceClassification \(score.weight"):
+    with pytest.raises(InputError, match=r"lacks 1 of the 12 weights of a LlamaForSequenceClassification \(score.weight"):
         load_reward_model_judge(str(folder), scale=1.0)

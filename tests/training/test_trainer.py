@@ -11,7 +11,7 @@ import torch
 from softpref.core import PairLogps, preference_loss
 from softpref.data.pairs import Completion, PreferencePair
 from softpref.errors import InputError, NonFiniteError, OptionError, ReferenceMismatchError
-from softpref.scoring.models import load_model
+from softpref.loading.models import load_model
 from softpref.scoring.plain import pair_logps
 
 

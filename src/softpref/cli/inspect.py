@@ -212,7 +212,7 @@ def _rows(rows: Sequence[int], count: int | None = None) -> str:
 def show_tokens(rows: Sequence[PreferencePair | Completion], options: InspectOptions, console: Console) -> None:
     """Print one row as coloured tokens: the prompt, and what is trained on, each token apart."""
     from softpref.data.tokenization import TokenOptions, tokenize_pairs
-    from softpref.scoring.models import load_tokenizer
+    from softpref.loading.models import load_tokenizer
 
     wanted = [row for row in rows if options.row is None or row.row == options.row][:1]
     if not wanted or options.model is None:

@@ -36,6 +36,11 @@ class TokenizedPair:
     row: int
 
     @property
+    def sequences(self) -> tuple[list[int], list[int], list[int]]:
+        """Prompt, chosen and rejected."""
+        return self.prompt, self.chosen, self.rejected
+
+    @property
     def tokens(self) -> int:
         """Tokens of the prompt and both responses, the prompt counted once."""
         return len(self.prompt) + len(self.chosen) + len(self.rejected)

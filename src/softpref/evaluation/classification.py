@@ -22,7 +22,8 @@ from softpref.core.statistics import Estimate, auc, tie_aware_accuracy
 from softpref.data.pairs import PreferencePair, swap_sides
 from softpref.data.tokenization import TokenOptions, tokenize_pairs
 from softpref.errors import InputError
-from softpref.evaluation.adapters import load_policy, tokenizer_of
+from softpref.loading.models import load_policy, load_tokenizer
+from softpref.loading.vocabulary import check_vocabulary, embedding_rows
 from softpref.run_folder import RUN_FILE, read_json
 
 if TYPE_CHECKING:
@@ -56,8 +57,11 @@ def side_scores(model: str, pairs: Sequence[PreferencePair]) -> SideScores:
     """
     from softpref.scoring.score_all import score_all
 
-    tokens = tokenize_pairs(pairs, tokenizer_of(model), TokenOptions(max_length=None, identical="keep"), name="pairs to score")
-    scores = score_all(load_policy(model), tokens)
+    tokenizer = load_tokenizer(model)
+    tokens = tokenize_pairs(pairs, tokenizer, TokenOptions(max_length=None, identical="keep"), name="pairs to score")
+    policy = load_policy(model)
+    check_vocabulary(tokenizer, embedding_rows(policy), model, (ids for pair in tokens for ids in pair.sequences))
+    scores = score_all(policy, tokens)
     return SideScores(_columns(scores.chosen, scores.rejected), _columns(scores.chosen_length, scores.rejected_length))
 
 

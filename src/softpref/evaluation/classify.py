@@ -28,6 +28,7 @@ from softpref.errors import InputError, OptionError
 from softpref.evaluation.classification import Bootstrap, as_dicts, calibration_figures, ranking_figures, side_scores
 from softpref.evaluation.provenance import command_line
 from softpref.evaluation.trained_by import ImplicitReward, reference_of_run, reward_of_run, run_record
+from softpref.loading.models import check_model
 from softpref.run_folder import CLASSIFICATION_FILE
 
 Floats = NDArray[np.float64]
@@ -113,6 +114,8 @@ def require_labels(pairs: PairSet) -> None:
 
 def sides_under(subject: Subject, pairs: Sequence[PreferencePair]) -> Floats:
     """The implicit reward of both sides of N pairs, (N, 2) in nats, without beta: log-ratios, or log-probs."""
+    if subject.reference is not None:
+        check_model(subject.reference)
     scores = side_scores(subject.model, pairs)
     sides = subject.reward.of_sides(scores.logps, scores.lengths)
     if subject.reference is None:

@@ -16,6 +16,7 @@ from softpref.evaluation.comparison import Side, compare
 from softpref.evaluation.naming import short_names
 from softpref.evaluation.over_optimisation import sample_log_ratios
 from softpref.evaluation.provenance import command_line
+from softpref.evaluation.responses import check_models
 from softpref.evaluation.sides import (
     Answers,
     Paired,
@@ -94,9 +95,11 @@ def _both(
     named = list(zip(sides, short_names(sides), ((), column), strict=True))
     given = [answers_given(side, name, prompts, columns) for side, name, columns in named]
     places = [i for i in range(len(prompts)) if all(one is None or one.by_place.get(i) for one in given)]
+    files = [output / file for file in ("responses.jsonl", "against.jsonl")]
+    check_models((side, file) for answers, side, file in zip(given, sides, files, strict=True) if answers is None)
     ours, theirs = (
-        one or answers_from_model(side, name, prompts, places, sampling, output / file)
-        for one, (side, name, _), file in zip(given, named, ("responses.jsonl", "against.jsonl"), strict=True)
+        one or answers_from_model(side, name, prompts, places, sampling, file)
+        for one, (side, name, _), file in zip(given, named, files, strict=True)
     )
     return ours, theirs
 

@@ -26,6 +26,7 @@ from softpref.evaluation.comparison import (
 )
 from softpref.evaluation.naming import Method, Run, matched_runs, methods_of
 from softpref.evaluation.provenance import command_line
+from softpref.evaluation.responses import check_models
 from softpref.evaluation.sides import (
     Answers,
     Prompts,
@@ -117,11 +118,12 @@ def _answers(
     runs = {run: _slug(method, run) for method in methods for run in method.runs}
     given = {run: answers_given(run.path, name, prompts, columns) for run, name in runs.items()}
     found = {run: answers for run, answers in given.items() if answers is not None}
-    for run, name in runs.items():
-        if run not in found:
-            say(f"responses of {name} to {len(prompts)} prompts")
-            file = output / RESPONSES_FOLDER / f"{re.sub(r'[^A-Za-z0-9._-]+', '_', name)}.jsonl"
-            found[run] = answers_from_model(run.path, name, prompts, range(len(prompts)), sampling, file)
+    folder = output / RESPONSES_FOLDER
+    files = {run: folder / f"{re.sub(r'[^A-Za-z0-9._-]+', '_', name)}.jsonl" for run, name in runs.items() if run not in found}
+    check_models((run.path, file) for run, file in files.items())
+    for run, file in files.items():
+        say(f"responses of {runs[run]} to {len(prompts)} prompts")
+        found[run] = answers_from_model(run.path, runs[run], prompts, range(len(prompts)), sampling, file)
     return found
 
 

@@ -19,12 +19,13 @@ from softpref.data.pairs import PairSet, PreferencePair, Text
 from softpref.data.read_options import ReadOptions
 from softpref.data.tokenization import PromptEncoder, TokenizedPair
 from softpref.errors import InputError, OptionError
-from softpref.evaluation.adapters import load_policy, tokenizer_of
 from softpref.evaluation.classification import SideScores, side_scores
 from softpref.evaluation.classify import label_bins, mean_or_none, require_labels
 from softpref.evaluation.provenance import command_line
 from softpref.evaluation.trained_by import reference_of_run, run_record
 from softpref.generation.sampling import Response
+from softpref.loading.models import check_model, load_policy, load_tokenizer
+from softpref.loading.vocabulary import embedding_rows, refuse_unknown_ids
 from softpref.run_folder import (
     EVALUATION_FILE,
     EVALUATIONS_FOLDER,
@@ -74,6 +75,8 @@ def over_optimisation(
     pairs = read_pairs(data, reading)
     require_labels(pairs)
     reference = reference or reference_of_run(run, record)
+    for model in (str(run), *map(str, _checkpoint_folders(run) if checkpoints else ())):
+        check_model(model)
     against = side_scores(reference, pairs)
     found = by_bin(side_scores(str(run), pairs), against, pairs)
     result = {
@@ -155,11 +158,14 @@ def over_training(run: Path) -> list[dict[str, Any]]:
 
 
 def _checkpoints(run: Path, reference: SideScores, pairs: PairSet) -> list[dict[str, Any]]:
-    found = sorted(run.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
     return [
         {"step": int(path.name.rpartition("-")[2]), "by_bin": by_bin(side_scores(str(path), pairs), reference, pairs)}
-        for path in found
+        for path in _checkpoint_folders(run)
     ]
+
+
+def _checkpoint_folders(run: Path) -> list[Path]:
+    return sorted(run.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
 
 
 # --- KL -------------------------------------------------------------------------------------------------------------------
@@ -180,12 +186,18 @@ def sample_log_ratios(model: str, reference: str, prompts: Sequence[Text], respo
     Their mean over samples of the model at temperature 1 estimates KL(π ‖ π_ref) without bias; at any other temperature it
     does not.
     """
-    from softpref.scoring.score_all import score_all
-
-    encoder = PromptEncoder(tokenizer_of(model))
+    encoder = PromptEncoder(load_tokenizer(model))
     samples = [
         TokenizedPair(encoder.prompt(prompts[r.prompt]), list(r.tokens), [], None, 1.0, i) for i, r in enumerate(responses)
     ]
-    found = [score_all(load_policy(name), samples).chosen.double().cpu().numpy() for name in (model, reference)]
-    ratios: Floats = found[0] - found[1]
+    ratios: Floats = _sample_logps(model, samples) - _sample_logps(reference, samples)
     return ratios
+
+
+def _sample_logps(model: str, samples: Sequence[TokenizedPair]) -> Floats:
+    from softpref.scoring.score_all import score_all
+
+    policy = load_policy(model)
+    refuse_unknown_ids((ids for sample in samples for ids in sample.sequences), embedding_rows(policy), model)
+    logps: Floats = score_all(policy, samples).chosen.double().cpu().numpy()
+    return logps

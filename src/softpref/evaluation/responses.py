@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
@@ -13,9 +13,18 @@ from typing import Any
 from softpref.data.files import write_json
 from softpref.data.pairs import Text
 from softpref.errors import InputError, OptionError
-from softpref.evaluation.adapters import ADAPTER_FILE, base_of, load_policy, tokenizer_of, whole_model
 from softpref.generation.engine import deciding, require_engine
 from softpref.generation.sampling import Response, Sampling
+from softpref.loading.adapters import ADAPTER_FILE, base_of
+from softpref.loading.models import (
+    check_model,
+    load_config,
+    load_generation_config,
+    load_policy,
+    load_tokenizer,
+    whole_model,
+)
+from softpref.loading.vocabulary import check_vocabulary, embedding_rows
 from softpref.run_folder import read_lines
 
 
@@ -39,6 +48,16 @@ def generated(
     if len(done) < len(prompts) * sampling.samples:
         _generate_missing(model, prompts, sampling, file, done, on_batch)
     return [done[i, k] for i in range(len(prompts)) for k in range(sampling.samples)]
+
+
+def check_models(models: Iterable[tuple[str, Path]]) -> None:
+    """Refuse a model that could not be loaded before another has generated: each with the ``file`` that ``generated`` gets.
+
+    The first is loaded at once; one that has begun its file was loaded before. Raises ModelError.
+    """
+    waiting = [model for model, file in models if not file.is_file() or not file.stat().st_size]
+    for model in waiting[1:]:
+        check_model(model)
 
 
 # What decides a model's responses. Training writes other files into the same folder.
@@ -114,19 +133,24 @@ def _through_transformers(
 ) -> Iterator[list[Response]]:
     from softpref.generation.sampling import generate
 
-    yield from generate(load_policy(model), tokenizer_of(model), prompts, sampling, done)
+    tokenizer, policy = load_tokenizer(model), load_policy(model)
+    check_vocabulary(tokenizer, embedding_rows(policy), model)
+    yield from generate(policy, tokenizer, prompts, sampling, done)
 
 
 def _through_vllm(model: str, prompts: Sequence[Text], sampling: Sampling, done: Container[int]) -> Iterator[list[Response]]:
-    from softpref.generation.vllm_engine import VllmEngine, generation_config_of, saved_dtype
+    from softpref.generation.vllm_engine import VllmEngine
 
     require_engine("vllm")
-    loaded = {"dtype": saved_dtype(base_of(model) or model)}
+    config, tokenizer = load_config(base_of(model) or model), load_tokenizer(model)
+    # left to itself, vLLM computes float32 models in less
+    loaded = {"dtype": str(config.dtype or "float32").removeprefix("torch.")}
+    check_vocabulary(tokenizer, config.get_text_config().vocab_size, model)
     with (
         whole_model(model) as folder,
         closing(VllmEngine({"model": folder, **loaded}, sampling.engine_options)) as engine,
     ):
-        yield from engine.responses(tokenizer_of(model), generation_config_of(folder), prompts, sampling, done)
+        yield from engine.responses(tokenizer, load_generation_config(folder), prompts, sampling, done)
 
 
 _ENGINES: Mapping[str, Callable[[str, Sequence[Text], Sampling, Container[int]], Iterator[list[Response]]]] = {

@@ -97,23 +97,6 @@ class VllmEngine:
             )
 
 
-def generation_config_of(folder: str) -> GenerationConfig:
-    """The generation config that lies with a model; where there is none, what the model's own config says of it."""
-    from transformers import AutoConfig, GenerationConfig
-
-    try:
-        return GenerationConfig.from_pretrained(folder)
-    except OSError:
-        return GenerationConfig.from_model_config(AutoConfig.from_pretrained(folder))
-
-
-def saved_dtype(folder: str) -> str:
-    """The dtype that a model was saved in, and is loaded in elsewhere: left to itself, vLLM computes float32 models in less."""
-    from transformers import AutoConfig
-
-    return str(AutoConfig.from_pretrained(folder).dtype or "float32").removeprefix("torch.")
-
-
 def _request(sampling: Sampling, place: int, ends: Collection[int]) -> Any:
     from vllm import SamplingParams
 

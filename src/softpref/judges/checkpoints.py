@@ -4,36 +4,29 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from softpref.errors import InputError
+from softpref.errors import ModelError
+from softpref.loading.models import load_tokenizer, on_accelerator
+from softpref.loading.vocabulary import check_vocabulary, embedding_rows
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
-def load_checkpoint(kind: Any, name: str) -> tuple[Any, Any, str]:
-    """Model of one of transformers' Auto classes, its tokenizer, and ``name@version``, safely: no remote code, no pickle.
+def load_checkpoint(load: Callable[[str], PreTrainedModel], name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, str]:
+    """Model by ``load_model`` or ``load_classifier``, its tokenizer, and ``name@version``.
 
-    In the dtype it was saved in, on the accelerator where there is one. Raises InputError when it cannot be loaded, or
-    when it lacks weights that the class needs: they would be random.
+    In the dtype it was saved in, on the accelerator where there is one. Raises ModelError as they do.
     """
-    import torch
-    from transformers import AutoTokenizer
-
     try:
-        model, loaded = kind.from_pretrained(name, use_safetensors=True, output_loading_info=True)
-        tokenizer = AutoTokenizer.from_pretrained(name)
-    except (OSError, ValueError) as error:
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise InputError(f"judge {name!r} cannot be loaded: {reason}") from error
-    if loaded["missing_keys"]:
-        missing = sorted(loaded["missing_keys"])
-        raise InputError(f"judge {name!r} lacks {len(missing)} weights of a {type(model).__name__} ({missing[0]}, …)")
-    if torch.accelerator.is_available():
-        model = model.to(torch.accelerator.current_accelerator())
-    return model, tokenizer, f"{name}@{checkpoint_version(name, model)}"
+        model, tokenizer = load(name), load_tokenizer(name)
+        check_vocabulary(tokenizer, embedding_rows(model), name)
+    except ModelError as error:
+        raise ModelError(f"judge: {error}") from error
+    return on_accelerator(model), tokenizer, f"{name}@{checkpoint_version(name, model)}"
 
 
 def checkpoint_version(name: str, model: Any) -> str:

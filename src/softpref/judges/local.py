@@ -25,6 +25,7 @@ from softpref.judges.next_token import NextToken
 from softpref.judges.prompt import JudgePrompt
 from softpref.judges.reading import MASS_FLOOR, Reading, turned
 from softpref.judges.windows import WINDOW_BATCHES, in_groups
+from softpref.loading.models import load_model
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -142,9 +143,7 @@ def load_local_judge(
     mass_floor: float = MASS_FLOOR,
 ) -> LocalJudge:
     """The judge that a folder or a name on the Hub holds, on the accelerator where there is one. Raises InputError."""
-    from transformers import AutoModelForCausalLM
-
-    model, tokenizer, name = load_checkpoint(AutoModelForCausalLM, model_name)
+    model, tokenizer, name = load_checkpoint(load_model, model_name)
     return LocalJudge(model, tokenizer, prompt, name, batch_size, mass_floor)
 
 

@@ -17,6 +17,7 @@ from softpref.errors import InputError, OptionError
 from softpref.judges.base import Answer, Question
 from softpref.judges.checkpoints import load_checkpoint, model_form, position_limit
 from softpref.judges.windows import WINDOW_BATCHES, in_groups
+from softpref.loading.models import load_classifier
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -173,9 +174,7 @@ class RewardModelJudge:
 
 def load_reward_model_judge(model_name: str, scale: float, batch_size: int = 16) -> RewardModelJudge:
     """The judge that a folder or a name on the Hub holds, on the accelerator where there is one. Raises InputError."""
-    from transformers import AutoModelForSequenceClassification
-
-    model, tokenizer, name = load_checkpoint(AutoModelForSequenceClassification, model_name)
+    model, tokenizer, name = load_checkpoint(load_classifier, model_name)
     return RewardModelJudge(model, tokenizer, name, scale, batch_size)
 
 

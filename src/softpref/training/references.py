@@ -14,10 +14,10 @@ from tqdm.auto import tqdm
 from softpref.data.files import cache_folder, write_json
 from softpref.data.tokenization import TokenizedPair
 from softpref.errors import OptionError
+from softpref.loading.models import load_model
 from softpref.run_folder import read_json
 from softpref.scoring.adapter_tensors import has_adapter
 from softpref.scoring.attention import causal_lm
-from softpref.scoring.models import load_model
 from softpref.scoring.randomness import disable_dropout
 from softpref.scoring.reference import (
     CachedReference,

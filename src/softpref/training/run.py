@@ -30,8 +30,8 @@ from softpref.data.read_options import ReadOptions
 from softpref.errors import InputError, InterruptedRunError, OptionError, nearest
 from softpref.generation.engine import deciding
 from softpref.judges.base import Judge
+from softpref.loading.models import load_model, load_tokenizer
 from softpref.run_folder import METRICS_FILE, RECIPE_FILE, RUN_FILE, read_json, read_lines
-from softpref.scoring.models import load_model, load_tokenizer
 from softpref.training.checkpoints import checkpoints, last_whole_checkpoint
 from softpref.training.config import SoftPreferenceConfig
 from softpref.training.metrics import own_names

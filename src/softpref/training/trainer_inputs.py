@@ -10,7 +10,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase, TrainingArguments
 
 from softpref.errors import OptionError
-from softpref.scoring.models import load_model, load_tokenizer
+from softpref.loading.models import load_model, load_tokenizer
 from softpref.training.config import SoftPreferenceConfig
 from softpref.training.trl_arguments import is_dpo_config
 

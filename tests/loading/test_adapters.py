@@ -11,11 +11,11 @@ from peft import LoraConfig, get_peft_model
 
 from softpref.demo.small_model import save, small_llama
 from softpref.errors import InputError, OptionError
-from softpref.evaluation.adapters import base_of, load_policy, tokenizer_of
 from softpref.evaluation.classification import side_logps
 from softpref.evaluation.responses import generated
 from softpref.generation.sampling import Sampling
-from softpref.scoring.models import load_model
+from softpref.loading.adapters import base_of
+from softpref.loading.models import load_model, load_policy, load_tokenizer
 
 PROMPTS = ["make tea for two :", "wait"]
 GREEDY = Sampling(max_new_tokens=6)
@@ -55,7 +55,7 @@ def test_its_margins_are_those_of_the_merged_model(folders):
 def test_the_base_is_named_by_the_adapter_alone(folders):
     assert base_of(str(folders / "adapter")) == str(folders / "base")
     assert base_of(str(folders / "base")) is None
-    assert tokenizer_of(str(folders / "adapter")).get_vocab() == tokenizer_of(str(folders / "base")).get_vocab()
+    assert load_tokenizer(str(folders / "adapter")).get_vocab() == load_tokenizer(str(folders / "base")).get_vocab()
 
 
 def test_a_base_that_is_gone_is_named(folders):
