@@ -343,7 +343,7 @@ def test_no_limit():
 def test_every_row_is_kept_or_counted(bpe):
     rows = [MERGING, PreferencePair("q", " " + "x" * 50, " a", 0.9), PreferencePair("q", " a", " b", 0.9)]
     found = tokenize_pairs(rows, bpe, TokenOptions(max_length=10, boundary="drop"))
-    assert found.counts.as_dict() == {"kept": 1, "cut": 0, "too_long": 1, "boundary": 1, "identical": 0}
+    assert found.counts.as_dict() == {"kept": 1, "cut": 0, "too_long": 1, "boundary": 1, "identical": 0, "common": 0}
 
 
 def test_nothing_left_is_an_error_with_the_counts(bpe):

@@ -1,38 +1,29 @@
-"""Prompts and responses are rendered and tokenised: where the prompt ends and what terminates a response, only here.
+"""Prompts and responses are tokenised: where the prompt ends and what terminates a response, only here.
 
 The response is what remains of the tokenised whole after the tokenised prompt, so prompts must be prefixes *in tokens*.
-What can terminate a response is known per tokenizer (``PromptEncoder.terminators``): training puts exactly one at the end
-of every response, and generation stops at the same.
+What can terminate a response is known per tokenizer (``terminators``): training puts exactly one at the end of every
+response, and generation stops at the same.
 """
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from jinja2 import TemplateError
-
-from softpref.data.pairs import Message, Text
-from softpref.errors import InputError
+from softpref.data.pairs import Text
+from softpref.data.rendering import AnyPrompt, Prompt, Renderer, SideError, texts_in
+from softpref.data.terminators import Terminators
+from softpref.errors import InputError, OptionError, nearest
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-# What a template writes after an answer shows in a conversation that has one.
-_PROBE_ANSWER = "answer"
-_PROBE: list[Message] = [{"role": "user", "content": "a"}, {"role": "assistant", "content": _PROBE_ANSWER}]
+__all__ = ["BoundaryError", "Prompt", "PromptEncoder", "SideError"]
 
-
-class SideError(InputError):
-    """One side of a row cannot become tokens: which, what is wrong, and how to mend it."""
-
-    def __init__(self, side: str, problem: str, mend: str) -> None:
-        super().__init__(f"{side}: {problem}; {mend}")
-        self.side, self.problem, self.mend = side, problem, mend
+SPECIAL_TOKENS = ("error", "text")
 
 
 class BoundaryError(SideError):
@@ -40,94 +31,126 @@ class BoundaryError(SideError):
 
 
 @dataclass(frozen=True)
-class _Opening:
-    """A prompt as text and as ids, without a response."""
+class _Encoded:
+    """A prompt, or prompt and response, as text and as ids."""
 
     text: str
     ids: list[int]
 
 
 class PromptEncoder:
-    """Renders and tokenises prompts and responses with one tokenizer; training and generation share it.
+    """Renders and tokenises prompts and responses with one tokenizer; training, generation and judging share it.
+
+    Args:
+        chat_template_kwargs: variables of the chat template, for every prompt; a prompt's own come before them.
+        special_tokens: what to do with the text of a special token inside a message: ``error`` where it is one of
+            ``markers``, or ``text``: it is encoded as the text that it is, in messages and in plain strings.
 
     Attributes:
         terminators: ids that can end a response: eos, and what the chat template writes after an assistant's turn.
         markers: the text of every special token, by id: what only the tokenizer or a template writes.
 
-    Raises InputError for a tokenizer without an eos token.
+    Raises InputError for a tokenizer without an eos token, and for a variable that the chat template does not have.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        chat_template_kwargs: Mapping[str, Any] | None = None,
+        special_tokens: str = "error",
+    ) -> None:
         if tokenizer.eos_token_id is None:
             raise InputError("the tokenizer has no eos token, so no response could end; set tokenizer.eos_token")
+        if special_tokens not in SPECIAL_TOKENS:
+            raise OptionError(f"special_tokens is {special_tokens!r}{nearest(special_tokens, SPECIAL_TOKENS)}")
         self.tokenizer = tokenizer
+        self._renderer = Renderer(tokenizer, chat_template_kwargs)
+        self._as_text = special_tokens == "text"
+        self._rendered: dict[tuple[str, str], str] = {}
         self._ready: dict[tuple[str, bool], list[int]] = {}
+        self._openings: dict[str, _Encoded] = {}
         self._eos = int(tokenizer.eos_token_id)
-        self.terminators = frozenset({self._eos, *self._turn_end()})
-        # a response may well hold an unknown word
-        others = {tokenizer.unk_token_id, tokenizer.bos_token_id, tokenizer.pad_token_id} - self.terminators
-        added = tokenizer.added_tokens_decoder.items()
-        self.markers = {i: str(token) for i, token in added if token.special and i not in others}
-        self.markers |= {i: str(tokenizer.convert_ids_to_tokens(i)) for i in self.terminators}
-        self._marker = re.compile("|".join(map(re.escape, self.markers.values())))
+        self._ends = Terminators(tokenizer, self._renderer)
+        self.terminators, self.markers = self._ends.ids, self._ends.markers
+        self._marker = _any_of(self.markers.values())
+        specials = (str(token) for i, token in tokenizer.added_tokens_decoder.items() if token.special)
+        self._special = _any_of({*self.markers.values(), *specials} - {tokenizer.unk_token})
         # not "", of which the bos of a tokenizer that has one token for both would look like an appended eos
         self._appends_eos = self._tokenized("a", special=True)[-1:] == [self._eos]
-        self._openings: dict[str, _Opening] = {}
 
-    def prepare(self, texts: Iterable[tuple[Text, Text | None]]) -> None:
-        """Tokenise many prompts and responses at once, on all cores; ``split`` then finds them. What fails, fails there."""
+    def prepare(self, texts: Iterable[tuple[AnyPrompt, Text | None]]) -> None:
+        """Render and tokenise many prompts and responses at once, on all cores; ``split`` then finds them.
+
+        What fails, and what holds special tokens, is left to it.
+        """
         wanted: dict[bool, dict[str, None]] = {True: {}, False: {}}
+        self._rendered, self._ready = {}, {}
         for prompt, response in texts:
             with suppress(InputError):
-                wanted[isinstance(prompt, str)][self._rendered(prompt, response)] = None
-        self._ready = {}
-        for special, found in wanted.items():
-            if found:
-                ids = self.tokenizer(list(found), add_special_tokens=special)["input_ids"]
-                self._ready.update({(text, special): list(one) for text, one in zip(found, ids, strict=True)})
+                asked = _asked(prompt)
+                if self._holds_special(asked, response):
+                    continue
+                text = self._rendered[_key(asked, response)] = self._text(asked, response)
+                wanted[isinstance(asked.text, str)][text] = None
+        for special, rendered in wanted.items():
+            if rendered:
+                ids = self.tokenizer(list(rendered), add_special_tokens=special)["input_ids"]
+                self._ready.update({(text, special): list(one) for text, one in zip(rendered, ids, strict=True)})
 
-    def prompt(self, prompt: Text) -> list[int]:
+    def prompt(self, prompt: AnyPrompt) -> list[int]:
         """Ids of a prompt alone, as a model sees it before it answers. Never empty: a first token needs a context.
 
-        Raises SideError when the chat template refuses it.
+        Raises SideError when the chat template refuses it, or it holds a marker.
         """
-        return self._opened(prompt).ids or [self._start()]
+        return [*self._opening(_asked(prompt)).ids] or [self._start()]
 
-    def split(self, prompt: Text, response: Text, side: str = "response") -> tuple[list[int], list[int]]:
+    def split(self, prompt: AnyPrompt, response: Text, side: str = "response") -> tuple[list[int], list[int]]:
         """Ids of the prompt, and ids of the response with exactly one terminator.
 
         Raises SideError naming the side at fault: ``side`` is the response's name in its row.
         """
-        opening = self._opening(prompt)
-        self._refuse_markers(response, side)
-        whole = self._rendered(prompt, response, side)
-        if not isinstance(prompt, str) and not whole.startswith(opening.text):
-            raise BoundaryError(
-                "prompt",
-                "the chat template renders the prompt differently once an answer follows it",
-                "use a template that does not (with thinking switched off, say), or render the text yourself",
-            )
-        whole_ids, start = self._ids(whole, isinstance(prompt, str)), len(opening.ids)
-        if whole_ids[:start] != opening.ids:
-            raise BoundaryError(
-                side,
-                "its first token merges with the prompt's last, so the prompt is no token prefix",
-                "let white space or punctuation stand between them (best at the response's start), or set boundary: drop",
-            )
-        response_ids = self._terminated(whole_ids[start:], side, templated=not isinstance(prompt, str))
-        return [*opening.ids] or [self._start()], response_ids
+        prompt_ids, [response_ids] = self.split_all(prompt, {side: response})
+        return prompt_ids, response_ids
 
-    def _opening(self, prompt: Text) -> _Opening:
+    def split_all(
+        self, prompt: AnyPrompt, responses: Mapping[str, Text], common: bool = False
+    ) -> tuple[list[int], list[list[int]]]:
+        """Ids of the prompt, and of every response by its name, each with exactly one terminator.
+
+        Args:
+            common: a prompt that is no token prefix ends where its tokens part from those of a whole, as TRL has it. What
+                is left is a prefix, and not quite what a model sees before it answers.
+
+        Raises SideError naming the side at fault, BoundaryError for a prompt that is no token prefix.
+        """
+        asked = _asked(prompt)
+        opening, plain = self._opening(asked), isinstance(asked.text, str)
+        start, wholes = len(opening.ids), {}
+        for side, response in responses.items():
+            whole = self._encoded(asked, response, side)
+            if whole.ids[: len(opening.ids)] != opening.ids:
+                if not common:
+                    raise _boundary(side, merges=plain or whole.text.startswith(opening.text))
+                start = min(start, _common(opening.ids, whole.ids))
+            wholes[side] = whole.ids
+        ends = self._ends.of_text if plain else self._ends.of_turns
+        ids = [ends(whole[start:], side) for side, whole in wholes.items()]
+        return opening.ids[:start] or [self._start()], ids
+
+    def _opening(self, prompt: Prompt) -> _Encoded:
         """Rendered and tokenised once for both responses, and for all pairs with this prompt."""
-        key = f"text {prompt}" if isinstance(prompt, str) else json.dumps(prompt, default=repr)
-        if key not in self._openings:
-            self._refuse_markers(prompt, "prompt")
-            self._openings[key] = self._opened(prompt)
-        return self._openings[key]
+        if prompt.key not in self._openings:
+            self._openings[prompt.key] = self._encoded(prompt)
+        return self._openings[prompt.key]
 
-    def _opened(self, prompt: Text) -> _Opening:
-        text = self._rendered(prompt)
-        return _Opening(text, self._ids(text, isinstance(prompt, str)))
+    def _encoded(self, prompt: Prompt, response: Text | None = None, side: str = "prompt") -> _Encoded:
+        text = self._rendered.get(_key(prompt, response))
+        if text is None:
+            self._refuse_markers(prompt.text if response is None else response, side)
+            text = self._text(prompt, response, side)
+            if self._holds_special(prompt, response):
+                return _Encoded(text, self._ids_of_data(prompt, response, side))
+        return _Encoded(text, self._ids(text, isinstance(prompt.text, str)))
 
     def _start(self) -> int:
         bos = self.tokenizer.bos_token_id
@@ -135,30 +158,41 @@ class PromptEncoder:
 
     # --- rendering
 
-    def _rendered(self, prompt: Text, response: Text | None = None, side: str = "prompt") -> str:
-        if isinstance(prompt, str):
-            return prompt + response if isinstance(response, str) else prompt
-        if self.tokenizer.chat_template is None:
-            raise InputError("the data are messages, but the tokenizer has no chat template: give text, or set a template")
-        try:
-            return self._from_template([*prompt, *(response or ())], answered=response is not None)
-        except TemplateError as error:
-            mend = "give messages of the roles and in the order that it knows, or set another template"
-            raise SideError(side, f"the chat template refuses it ({error})", mend) from None
-
-    def _from_template(self, messages: Iterable[Message | str], answered: bool) -> str:
-        return str(self.tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=not answered))
+    def _text(self, prompt: Prompt, response: Text | None = None, side: str = "prompt") -> str:
+        if isinstance(prompt.text, str):
+            if prompt.arguments:
+                problem = "has no effect on a prompt that is a plain string"
+                raise SideError(next(iter(prompt.arguments)), problem, "give prompt and responses as messages")
+            return prompt.text + response if isinstance(response, str) else prompt.text
+        return self._renderer.text(prompt, response, side)
 
     def _refuse_markers(self, text: Text, side: str) -> None:
-        """Messages that were rendered already must not be rendered again."""
-        for message in () if isinstance(text, str) else text:
-            found = self._marker.search(message["content"])
-            if found:
-                raise SideError(
-                    side,
-                    f"a message's content holds the template's marker {found[0]!r}: it was rendered already",
-                    "give the bare text in messages, or the rendered text as strings",
-                )
+        """Messages that were rendered already must not be rendered again; a marker in any key of a message ends its turn."""
+        if self._as_text or isinstance(text, str):
+            return
+        for message in text:
+            for key, value in message.items():
+                marker = next((hit for one in texts_in(value) if key != "role" and (hit := self._written(one))), None)
+                if marker:
+                    where = "content" if key == "content" else repr(key)
+                    raise SideError(
+                        side,
+                        f"a message's {where} holds the template's marker {marker!r}: it was rendered already",
+                        "give the bare text in messages, or the rendered text as strings; or, where the marker is part of the "
+                        "text, set special_tokens: text",
+                    )
+
+    def _written(self, text: str) -> str | None:
+        """A marker in a text, or the bos that a rendered text begins with."""
+        bos = self.tokenizer.bos_token
+        marker = self._marker.search(text)
+        return marker[0] if marker else bos if bos and text.startswith(bos) else None
+
+    def _holds_special(self, prompt: Prompt, response: Text | None) -> bool:
+        """Whether special tokens stand in it that are text."""
+        if isinstance(prompt.text, str) and not self._as_text:
+            return False
+        return any(self._special.search(text) for text in texts_in([prompt.text, prompt.arguments, response or []]))
 
     # --- ids
 
@@ -167,39 +201,51 @@ class PromptEncoder:
         return list(self.tokenizer(text, add_special_tokens=special)["input_ids"]) if ready is None else ready
 
     def _ids(self, text: str, plain: bool) -> list[int]:
+        return self._without_extra(self._tokenized(text, special=plain), plain)
+
+    def _without_extra(self, ids: list[int], plain: bool) -> list[int]:
         """Without the eos that some tokenizers append to everything: a prompt must not end, and a response gets its own."""
-        ids = self._tokenized(text, special=plain)
         if len(ids) > 1 and ids[0] == ids[1] == self.tokenizer.bos_token_id:
             ids = ids[1:]
         return ids[:-1] if plain and self._appends_eos else ids
 
-    # --- terminators
+    def _ids_of_data(self, prompt: Prompt, response: Text | None = None, side: str = "prompt") -> list[int]:
+        """Ids in which special tokens are only those that the tokenizer or the template writes."""
+        if not isinstance(prompt.text, str):
+            return self._without_extra(self._renderer.ids_of_data(prompt, response, side), plain=False)
+        text = self._text(prompt, response, side)
+        return self._without_extra(list(self.tokenizer(text, split_special_tokens=True)["input_ids"]), plain=True)
 
-    def _turn_end(self) -> list[int]:
-        """The first marker after the answer of a rendered conversation; none without a template, or where it has none."""
-        if self.tokenizer.chat_template is None:
-            return []
-        try:
-            rendered = self._from_template(_PROBE, answered=True)
-        except TemplateError:
-            return []
-        _, answer, rest = rendered.rpartition(_PROBE_ANSWER)
-        others = {self.tokenizer.unk_token_id, self.tokenizer.bos_token_id} - {self._eos}
-        # special or not: markers that were added as common tokens end turns too; runs of white space do not
-        ends = {i for i, token in self.tokenizer.added_tokens_decoder.items() if str(token).strip()} - others
-        return [i for i in self._tokenized(rest, special=False) if i in ends][:1] if answer else []
 
-    def _terminated(self, ids: list[int], side: str, templated: bool) -> list[int]:
-        """Response ids up to and with the first terminator, or with eos where there is none.
+def _asked(prompt: AnyPrompt) -> Prompt:
+    return prompt if isinstance(prompt, Prompt) else Prompt(prompt)
 
-        What a template writes after the end of the turn (a line end, a second terminator) is never generated. Text that
-        goes on after a terminator was written by the user: that is refused, not cut.
-        """
-        end = next((place for place, token in enumerate(ids) if token in self.terminators), None)
-        if end is None:
-            return [*ids, self._eos]
-        rest = [token for token in ids[end + 1 :] if token not in self.markers]
-        if not templated and self.tokenizer.decode(rest).strip():
-            problem = f"holds {self.markers[ids[end]]!r} before its end"
-            raise SideError(side, problem, "remove the end-of-sequence marks")
-        return ids[: end + 1]
+
+def _common(ids: list[int], others: list[int]) -> int:
+    """How many ids both begin with."""
+    pairs = enumerate(zip(ids, others, strict=False))
+    return next((place for place, (one, other) in pairs if one != other), min(len(ids), len(others)))
+
+
+def _key(prompt: Prompt, response: Text | None) -> tuple[str, str]:
+    return prompt.key, "" if response is None else Prompt(response).key
+
+
+def _any_of(texts: Iterable[str]) -> re.Pattern[str]:
+    """The longest first, so that one that begins like another is told from it."""
+    return re.compile("|".join(map(re.escape, sorted(set(texts), key=len, reverse=True))))
+
+
+def _boundary(side: str, merges: bool) -> BoundaryError:
+    if merges:
+        return BoundaryError(
+            side,
+            "its first token merges with the prompt's last, so the prompt is no token prefix",
+            "let white space or punctuation stand between them (best at the response's start), or set boundary: drop",
+        )
+    return BoundaryError(
+        "prompt",
+        "the chat template renders the prompt differently once an answer follows it",
+        "use a template that does not (with thinking switched off, say: chat_template_kwargs), render the text yourself, or "
+        "set boundary: common, which ends the prompt where both part, as TRL does",
+    )

@@ -8,6 +8,7 @@ import os
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 # To be raised with every change of how text becomes tokens.
-FORMAT = 1
+FORMAT = 2
 SIDES = ("prompt", "chosen", "rejected")
 
 
@@ -40,13 +41,19 @@ def cached_tokens(
     identity = tokenizer_identity(tokenizer)
     if identity is None:
         return make()
-    told = json.dumps([FORMAT, identity, asdict(options), with_rejected, fingerprint(rows)])
+    key = [FORMAT, identity, asdict(options), with_rejected, fingerprint(rows), *_today(tokenizer)]
+    told = json.dumps(key, default=str)
     path = cache_folder() / "tokens" / f"{hashlib.sha256(told.encode()).hexdigest()[:32]}.npz"
     found = _read(path)
     if found is None:
         found = make()
         _write(path, found)
     return found
+
+
+def _today(tokenizer: Any) -> list[str]:
+    """The day, where the chat template writes it into a prompt."""
+    return [date.today().isoformat()] if "strftime_now" in str(tokenizer.chat_template) else []
 
 
 def tokenizer_identity(tokenizer: Any) -> str | None:

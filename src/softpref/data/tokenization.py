@@ -7,12 +7,13 @@ terminator; one that was cut to fit has none.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from softpref.data.pairs import Completion, PreferencePair, Text
-from softpref.data.prompt_encoder import BoundaryError, PromptEncoder, SideError
+from softpref.data.pairs import Completion, PreferencePair, Text, template_columns
+from softpref.data.prompt_encoder import SPECIAL_TOKENS, BoundaryError, PromptEncoder, SideError
+from softpref.data.rendering import Prompt, prompt_with
 from softpref.errors import DataError, Fault, InputError, OptionError, nearest
 
 if TYPE_CHECKING:
@@ -48,13 +49,17 @@ class TokenizedPair:
 
 @dataclass
 class TokenCounts:
-    """What became of the rows: all are kept, cut or counted as dropped."""
+    """What became of the rows: all are kept, cut or counted as dropped.
+
+    ``common`` counts, among those kept, prompts that were cut back to what they have in common with the whole.
+    """
 
     kept: int = 0
     cut: int = 0
     too_long: int = 0
     boundary: int = 0
     identical: int = 0
+    common: int = 0
 
     def as_dict(self) -> dict[str, int]:
         """Plain numbers, for JSON."""
@@ -68,18 +73,28 @@ class TokenOptions:
     Attributes:
         max_length: tokens of prompt + one response; None for no limit.
         truncation: a pair that does not fit is dropped and counted (``drop``), or its responses are cut (``keep``).
-        boundary: a prompt that is no token prefix is an ``error``, or such rows are dropped and counted (``drop``).
+        boundary: a prompt that is no token prefix is an ``error``, or such rows are dropped and counted (``drop``), or the
+            prompt ends where its tokens part from those of prompt and response, as in TRL, and is counted (``common``).
         identical: a pair whose sides are the same tokens, because a template trimmed them or both were cut before they
             differ, teaches nothing: dropped and counted (``drop``), or left in (``keep``), for who scores every pair.
+        chat_template_kwargs: variables of the chat template, such as ``enable_thinking``; a row's own come before them.
+        special_tokens: the text of a special token inside a message is an ``error``, or is encoded as ``text``.
     """
 
     max_length: int | None = 1024
     truncation: str = "drop"
     boundary: str = "error"
     identical: str = "drop"
+    chat_template_kwargs: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    special_tokens: str = "error"
 
     def __post_init__(self) -> None:
-        known_values = {"truncation": ("drop", "keep"), "boundary": ("error", "drop"), "identical": ("drop", "keep")}
+        known_values = {
+            "truncation": ("drop", "keep"),
+            "boundary": ("error", "drop", "common"),
+            "identical": ("drop", "keep"),
+            "special_tokens": SPECIAL_TOKENS,
+        }
         for name, known in known_values.items():
             value = getattr(self, name)
             if value not in known:
@@ -121,35 +136,62 @@ def tokenize_pairs(
         InputError: the tokenizer has no end-of-sequence token, or no row is left.
     """
     options = options or TokenOptions()
-    try:
-        encoder = PromptEncoder(tokenizer)
-    except InputError as error:
-        raise InputError(f"{name}: {error}") from None
-    counts = TokenCounts()
-    found = []
-    for first in range(0, len(pairs), AT_ONCE):
-        some = pairs[first : first + AT_ONCE]
-        encoder.prepare(_texts(some, with_rejected))
-        found += [_row(pair, encoder, options, counts, with_rejected) for pair in some]
-    faults = [one for one in found if isinstance(one, Fault)]
+    tokens, faults = tokens_and_faults(pairs, tokenizer, options, name=name, with_rejected=with_rejected)
     if faults:
         raise DataError(name, faults)
-    rows = [one for one in found if isinstance(one, TokenizedPair)]
-    counts.kept = len(rows)
-    if not rows:
-        raise InputError(f"{name}: no row is left to train on ({_why_none(counts, options)})")
-    return TokenizedPairs(rows, counts)
+    if not tokens.rows:
+        raise InputError(f"{name}: no row is left to train on ({_why_none(tokens.counts, options)})")
+    return tokens
 
 
-def _texts(pairs: Sequence[PreferencePair | Completion], with_rejected: bool) -> Iterator[tuple[Text, Text | None]]:
-    for pair in pairs:
-        yield pair.prompt, None
-        if isinstance(pair, Completion):
-            yield pair.prompt, pair.completion
-            continue
-        yield pair.prompt, pair.chosen
-        if with_rejected:
-            yield pair.prompt, pair.rejected
+def tokens_and_faults(
+    pairs: Sequence[PreferencePair | Completion],
+    tokenizer: PreTrainedTokenizerBase,
+    options: TokenOptions,
+    *,
+    name: str = "data",
+    with_rejected: bool = True,
+) -> tuple[TokenizedPairs, list[Fault]]:
+    """``tokenize_pairs``, with the rows that it would refuse beside those that it takes.
+
+    Raises InputError for a tokenizer without an end, and for ``chat_template_kwargs`` that would have no effect.
+    """
+    try:
+        encoder = PromptEncoder(tokenizer, options.chat_template_kwargs, options.special_tokens)
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from None
+    if options.chat_template_kwargs and pairs and all(isinstance(pair.prompt, str) for pair in pairs):
+        raise InputError(f"{name}: chat_template_kwargs has no effect: all prompts are plain strings; leave it out")
+    counts = TokenCounts()
+    rows: list[TokenizedPair | Fault | None] = []
+    for first in range(0, len(pairs), AT_ONCE):
+        some = [_Drafted(prompt_of(pair), _responses(pair, with_rejected), pair) for pair in pairs[first : first + AT_ONCE]]
+        encoder.prepare((draft.prompt, text) for draft in some for text in (None, *draft.responses.values()))
+        rows += [_row(draft, encoder, options, counts) for draft in some]
+    kept = [row for row in rows if isinstance(row, TokenizedPair)]
+    counts.kept = len(kept)
+    return TokenizedPairs(kept, counts), [row for row in rows if isinstance(row, Fault)]
+
+
+def prompt_of(row: PreferencePair | Completion) -> Prompt:
+    """A row's prompt with what its chat template gets beside it."""
+    return prompt_with(row.prompt, **template_columns(row))
+
+
+@dataclass(frozen=True)
+class _Drafted:
+    """What of a row becomes tokens, and the row."""
+
+    prompt: Prompt
+    responses: Mapping[str, Text]
+    row: PreferencePair | Completion
+
+
+def _responses(pair: PreferencePair | Completion, with_rejected: bool) -> dict[str, Text]:
+    """The responses that are trained on, by their name in the row."""
+    if isinstance(pair, Completion):
+        return {"completion": pair.completion}
+    return {"chosen": pair.chosen, **({"rejected": pair.rejected} if with_rejected else {})}
 
 
 def _why_none(counts: TokenCounts, options: TokenOptions) -> str:
@@ -159,30 +201,21 @@ def _why_none(counts: TokenCounts, options: TokenOptions) -> str:
     )
 
 
-def _row(
-    pair: PreferencePair | Completion,
-    encoder: PromptEncoder,
-    options: TokenOptions,
-    counts: TokenCounts,
-    with_rejected: bool,
-) -> TokenizedPair | Fault | None:
+def _row(draft: _Drafted, encoder: PromptEncoder, options: TokenOptions, counts: TokenCounts) -> TokenizedPair | Fault | None:
     """The tokens of a pair, what is wrong with it, or None where it is dropped and counted."""
+    row, common = draft.row, options.boundary == "common"
     try:
-        return _fit(_tokenize(pair, encoder, with_rejected), options, counts)
+        prompt, sides = encoder.split_all(draft.prompt, draft.responses, common=common)
     except SideError as error:
         if isinstance(error, BoundaryError) and options.boundary == "drop":
             counts.boundary += 1
             return None
-        return Fault(pair.row, error.side, error.problem, error.mend)
-
-
-def _tokenize(pair: PreferencePair | Completion, encoder: PromptEncoder, with_rejected: bool) -> TokenizedPair:
-    if isinstance(pair, Completion):
-        prompt_ids, completion_ids = encoder.split(pair.prompt, pair.completion, "completion")
-        return TokenizedPair(prompt_ids, completion_ids, [], None, pair.weight, pair.row)
-    prompt_ids, chosen_ids = encoder.split(pair.prompt, pair.chosen, "chosen")
-    rejected_ids = encoder.split(pair.prompt, pair.rejected, "rejected")[1] if with_rejected else []
-    return TokenizedPair(prompt_ids, chosen_ids, rejected_ids, pair.soft_label, pair.weight, pair.row)
+        return Fault(row.row, error.side, error.problem, error.mend)
+    label = row.soft_label if isinstance(row, PreferencePair) else None
+    rejected = sides[1] if len(sides) > 1 else []
+    fitted = _fit(TokenizedPair(prompt, sides[0], rejected, label, row.weight, row.row), options, counts)
+    counts.common += common and fitted is not None and prompt != encoder.prompt(draft.prompt)
+    return fitted
 
 
 def _fit(pair: TokenizedPair, options: TokenOptions, counts: TokenCounts) -> TokenizedPair | None:
