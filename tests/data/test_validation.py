@@ -284,6 +284,7 @@ def test_messages_are_checked(message, problem):
 
 
 USER, YES = {"role": "user", "content": "tea?"}, {"role": "assistant", "content": "yes"}
+HOT = {"role": "tool", "content": "hot"}
 
 
 @pytest.mark.parametrize(
@@ -291,14 +292,15 @@ USER, YES = {"role": "user", "content": "tea?"}, {"role": "assistant", "content"
     [
         ([USER, YES], "repeats the prompt", "only the assistant message"),
         ([USER, YES, USER, YES], "repeats the prompt", "only the assistant message"),
-        ([YES, USER, YES], "holds 3 messages", "give exactly one assistant message"),
-        ([YES, YES], "holds 2 messages", "give exactly one assistant message"),
-        ([USER], 'is a message of the role "user"', "give exactly one assistant message"),
-        ([{"role": "system", "content": "?"}], 'is a message of the role "system"', "exactly one assistant message"),
+        ([YES, USER, YES], 'holds messages of the roles ["assistant", "user", "assistant"]', "the assistant's messages alone"),
+        ([YES, HOT], 'holds messages of the roles ["assistant", "tool"]', "the assistant's messages alone"),
+        ([HOT, YES], 'holds messages of the roles ["tool", "assistant"]', "the assistant's messages alone"),
+        ([USER], 'is a message of the role "user"', "the assistant's messages alone"),
+        ([{"role": "system", "content": "?"}], 'is a message of the role "system"', "the assistant's messages alone"),
         ("yes", "is not of the prompt's kind", "on all sides"),
     ],
 )
-def test_a_response_is_one_message_of_the_assistant(response, problem, mend):
+def test_a_response_is_the_assistant_s(response, problem, mend):
     rows = [
         {"prompt": [USER], "chosen": response, "rejected": [{**YES, "content": "no"}]},
         {"prompt": [USER], "chosen": [{**YES, "content": "no"}], "rejected": response},
@@ -309,9 +311,14 @@ def test_a_response_is_one_message_of_the_assistant(response, problem, mend):
         assert mend in fault.mend
 
 
-def test_a_completion_is_one_message_too():
-    with pytest.raises(DataError, match="completion: holds 2 messages; give exactly one assistant message"):
-        completions_from_rows([(1, {"prompt": [USER], "completion": [YES, YES]})], "sft.jsonl")
+def test_a_completion_is_the_assistant_s_too():
+    with pytest.raises(DataError, match=r"completion: holds messages of the roles .*; give the assistant's messages alone"):
+        completions_from_rows([(1, {"prompt": [USER], "completion": [YES, USER, YES]})], "sft.jsonl")
+
+
+def test_a_response_may_call_tools_and_go_on():
+    [row] = completions_from_rows([(1, {"prompt": [USER], "completion": [YES, HOT, YES]})], "sft.jsonl")
+    assert row.completion == [YES, HOT, YES]
 
 
 @pytest.mark.parametrize(

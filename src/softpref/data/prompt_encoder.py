@@ -44,7 +44,7 @@ class PromptEncoder:
     Args:
         chat_template_kwargs: variables of the chat template, for every prompt; a prompt's own come before them.
         special_tokens: what to do with the text of a special token inside a message: ``error`` where it is one of
-            ``markers``, or ``text``: it is encoded as the text that it is, in messages and in plain strings.
+            ``markers``, or ``text``: it is encoded as the text that it is. In a plain string it is always the token.
 
     Attributes:
         terminators: ids that can end a response: eos, and what the chat template writes after an assistant's turn.
@@ -103,6 +103,17 @@ class PromptEncoder:
         Raises SideError when the chat template refuses it, or it holds a marker.
         """
         return [*self._opening(_asked(prompt)).ids] or [self._start()]
+
+    def data_prompt(self, prompt: AnyPrompt) -> list[int]:
+        """``prompt``, where nothing in messages, tools or a plain string is a special token: its text is encoded as text.
+
+        What others wrote can then neither end its turn nor speak in another's. Raises SideError where the tokenizer cannot
+        do that, or the chat template refuses the messages.
+        """
+        asked = _asked(prompt)
+        if not any(self._special.search(text) for text in texts_in([asked.text, asked.arguments])):
+            return self.prompt(asked)
+        return self._ids_of_data(asked) or [self._start()]
 
     def split(self, prompt: AnyPrompt, response: Text, side: str = "response") -> tuple[list[int], list[int]]:
         """Ids of the prompt, and ids of the response with exactly one terminator.
@@ -190,7 +201,7 @@ class PromptEncoder:
 
     def _holds_special(self, prompt: Prompt, response: Text | None) -> bool:
         """Whether special tokens stand in it that are text."""
-        if isinstance(prompt.text, str) and not self._as_text:
+        if isinstance(prompt.text, str):
             return False
         return any(self._special.search(text) for text in texts_in([prompt.text, prompt.arguments, response or []]))
 
@@ -213,8 +224,11 @@ class PromptEncoder:
         """Ids in which special tokens are only those that the tokenizer or the template writes."""
         if not isinstance(prompt.text, str):
             return self._without_extra(self._renderer.ids_of_data(prompt, response, side), plain=False)
-        text = self._text(prompt, response, side)
-        return self._without_extra(list(self.tokenizer(text, split_special_tokens=True)["input_ids"]), plain=True)
+        bare = self.tokenizer(prompt.text, split_special_tokens=True, add_special_tokens=False)["input_ids"]
+        marker = next((self.markers[i] for i in bare if i in self.markers), None)
+        if marker is not None:
+            raise SideError(side, f"holds {marker!r}, which the tokenizer has no other ids for", "remove it")
+        return self._without_extra(list(self.tokenizer(prompt.text, split_special_tokens=True)["input_ids"]), plain=True)
 
 
 def _asked(prompt: AnyPrompt) -> Prompt:

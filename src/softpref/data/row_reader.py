@@ -61,7 +61,7 @@ class RowReader:
         return None
 
     def response(self, name: str, prompt: Text | None) -> Text | None:
-        """The text of a response: of its prompt's kind and, among messages, exactly one, the assistant's."""
+        """The text of a response: of its prompt's kind and, among messages, the assistant's, with results of tools between."""
         response = self.text(name)
         if response is None or prompt is None:
             return response
@@ -155,11 +155,12 @@ def _response_fault(prompt: Text, response: Text) -> tuple[str, str] | None:
         return None
     if len(response) > 1 and response[: len(prompt)] == prompt:
         return "repeats the prompt", "give only the assistant message that follows it"
-    mend = "give exactly one assistant message"
-    if len(response) != 1:
-        return f"holds {len(response)} messages", mend
-    role = response[0]["role"]
-    return None if role == "assistant" else (f"is a message of the role {_shown(role)}", mend)
+    roles = [message["role"] for message in response]
+    if set(roles) <= {"assistant", "tool"} and roles[0] == roles[-1] == "assistant":
+        return None
+    shown = _shown(roles[0]) if len(roles) == 1 else _shown(roles)
+    problem = f"is a message of the role {shown}" if len(roles) == 1 else f"holds messages of the roles {shown}"
+    return problem, "give the assistant's messages alone, with the results of its tools (role tool) between them"
 
 
 def _writable(value: Any) -> bool:

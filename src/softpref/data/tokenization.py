@@ -160,8 +160,10 @@ def tokens_and_faults(
         encoder = PromptEncoder(tokenizer, options.chat_template_kwargs, options.special_tokens)
     except InputError as error:
         raise InputError(f"{name}: {error}") from None
-    if options.chat_template_kwargs and pairs and all(isinstance(pair.prompt, str) for pair in pairs):
-        raise InputError(f"{name}: chat_template_kwargs has no effect: all prompts are plain strings; leave it out")
+    if pairs and all(isinstance(pair.prompt, str) for pair in pairs):
+        for option, default in (("chat_template_kwargs", {}), ("special_tokens", "error")):
+            if getattr(options, option) != default:
+                raise InputError(f"{name}: {option} has no effect: all prompts are plain strings; leave it out")
     counts = TokenCounts()
     rows: list[TokenizedPair | Fault | None] = []
     for first in range(0, len(pairs), AT_ONCE):

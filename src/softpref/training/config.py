@@ -94,7 +94,9 @@ class SoftPreferenceConfig(PreferenceOptions, TrainingArguments):
     def token_options(self, context: int | None = None) -> TokenOptions:
         """What tokenisation needs of these options. No sequence is longer than the model's ``context``, in tokens."""
         limits = [limit for limit in (self.max_length, context) if limit is not None]
-        return TokenOptions(min(limits) if limits else None, self.truncation, self.boundary)
+        limit = min(limits) if limits else None
+        given = {"chat_template_kwargs": self.chat_template_kwargs, "special_tokens": self.special_tokens}
+        return TokenOptions(limit, self.truncation, self.boundary, **given)
 
     def token_budget(self) -> int:
         """Tokens that are computed at a time."""

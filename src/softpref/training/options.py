@@ -20,7 +20,9 @@ class PreferenceOptions:
         ties: Under hard a pair with p = 0.5 has no better side: drop (weight 0, counted; so if not given) or keep it.
         max_length: Tokens of prompt and one response; null for no limit.
         truncation: drop pairs that do not fit (counted), or keep them with their responses cut.
-        boundary: error, or drop (counted), where a prompt is no token prefix of its row.
+        boundary: Where a prompt is no token prefix of its row: error, drop (counted), or common, to end it where TRL does.
+        chat_template_kwargs: Variables of the chat template, such as {enable_thinking: false}; a row's own come before them.
+        special_tokens: A special token's text inside a message: error, or text, to encode it as the text that it is.
         prefix_sharing: Compute each pair's prompt once, without padding: auto where the first rows show that it gives the
             model's own numbers, on (an error where it does not), off.
         max_tokens_per_batch: Tokens computed at a time; for speed and memory only. 2048 on a CPU and 16384 elsewhere if not
@@ -40,7 +42,9 @@ class PreferenceOptions:
     ties: Literal["drop", "keep"] | None = None
     max_length: int | None = 1024
     truncation: Literal["drop", "keep"] = "drop"
-    boundary: Literal["error", "drop"] = "error"
+    boundary: Literal["error", "drop", "common"] = "error"
+    chat_template_kwargs: dict[str, Any] = field(default_factory=dict)
+    special_tokens: Literal["error", "text"] = "error"
     prefix_sharing: Literal["auto", "on", "off"] = "auto"
     max_tokens_per_batch: int | None = None
     precompute_ref_log_probs: bool | None = None
