@@ -95,8 +95,8 @@ class SoftPreferenceConfig(PreferenceOptions, TrainingArguments):
         """What tokenisation needs of these options. No sequence is longer than the model's ``context``, in tokens."""
         limits = [limit for limit in (self.max_length, context) if limit is not None]
         limit = min(limits) if limits else None
-        given = {"chat_template_kwargs": self.chat_template_kwargs, "special_tokens": self.special_tokens}
-        return TokenOptions(limit, self.truncation, self.boundary, **given)
+        arguments, special = self.chat_template_kwargs, self.special_tokens
+        return TokenOptions(limit, self.truncation, self.boundary, chat_template_kwargs=arguments, special_tokens=special)
 
     def token_budget(self) -> int:
         """Tokens that are computed at a time."""
