@@ -160,3 +160,22 @@ def test_identical_sides_are_counted(capsys, tmp_path):
     found[0]["response_2"] = "a"
     path = write(tmp_path / "x.jsonl", found)
     assert "dropped: 1 rows with two identical sides" in run(capsys, path, "--reading.identical", "drop")
+
+
+def test_a_judge_without_a_miss_is_not_made_certain(capsys, tmp_path):
+    """Always right at p = 0.9 and 0.2 on 40 rows: the fit says what it was held to, and no label becomes 0 or 1."""
+    judged = [
+        {
+            "prompt": f"q{i}",
+            "response_1": f"a{i}",
+            "response_2": f"b{i}",
+            "soft_label": 0.9 if i % 2 else 0.2,
+            "gold": float(i % 2),
+        }
+        for i in range(40)
+    ]
+    path = write(tmp_path / "x.jsonl", judged)
+    out = run(capsys, path, "--out_of_fold", str(tmp_path / "o.jsonl"), gold="gold")
+    assert "the judge's labels part the gold ones without one miss, so 40 rows set the calibration no bound" in out
+    p = [json.loads(line)["soft_label"] for line in (tmp_path / "o.jsonl").read_text().splitlines()]
+    assert all(0.005 < value < 0.995 for value in p)

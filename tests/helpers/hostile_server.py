@@ -132,3 +132,67 @@ def completion(body, asked, fault, logprobs):
 
 def as_listed(top):
     return [{"token": token, "logprob": logp} for token, logp in top.items()]
+
+
+# ------------------------------------------------------------------------------------------------ a server by script
+
+
+class ScriptedServer:
+    """Answers every call with what ``script(body, call)`` gives: a status and a body, and headers where there are any.
+
+    ``calls`` holds the body of every call, ``paths`` and ``headers`` what it was sent with.
+    """
+
+    def __init__(self, script):
+        self.calls, self.paths, self.headers, lock = [], [], [], threading.Lock()
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self):
+                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                with lock:
+                    outer.calls.append(body)
+                    outer.paths.append(self.path)
+                    outer.headers.append(dict(self.headers))
+                    number = len(outer.calls)
+                status, reply, *rest = script(body, number)
+                content = reply if isinstance(reply, bytes) else json.dumps(reply).encode()
+                send(self, status, content, rest[0] if rest else None)
+
+            def log_message(self, *_):
+                pass
+
+        self.http = PatientServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.http.server_address[1]}/v1"
+        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.http.shutdown()
+        self.http.server_close()
+
+
+def said(texts, positions=None, finish="stop", usage=None, **message):
+    """A chat completion: ``positions`` are (sampled token, {token: probability}) of the first choice."""
+    content = [
+        {"token": token, "logprob": math.log(top[token]), "top_logprobs": as_listed({t: math.log(p) for t, p in top.items()})}
+        for token, top in positions or []
+    ]
+    choices = [
+        {
+            "index": i,
+            "finish_reason": finish,
+            "message": {"role": "assistant", "content": text, **message},
+            "logprobs": {"content": content} if positions is not None else None,
+        }
+        for i, text in enumerate(texts)
+    ]
+    return {"choices": choices, "usage": usage or {"prompt_tokens": 10, "completion_tokens": 1}}
+
+
+def refusal(message, **more):
+    return {"error": {"message": message, **more}}

@@ -14,6 +14,9 @@ from softpref.errors import OptionError
 if TYPE_CHECKING:
     from softpref.evaluation.calibration import FitOptions, GoldOptions, Outcome
 
+# A temperature that leaves nothing of a judge's opinion.
+NO_OPINION = 1e3
+
 
 @dataclass
 class CalibrateOptions:
@@ -96,6 +99,7 @@ def _check_files(options: CalibrateOptions) -> None:
 
 
 def _show(outcome: Outcome, options: CalibrateOptions) -> None:
+    from softpref.core.calibration import Temperature
     from softpref.report.calibration_words import PARTS, SCORES, parameters
 
     fitted_on, scores = outcome.calibration.fitted_on, outcome.calibration.scores
@@ -110,6 +114,14 @@ def _show(outcome: Outcome, options: CalibrateOptions) -> None:
             f"{outcome.clipped} labels lay outside [{options.clip:g}, 1 − {options.clip:g}] and count as its ends; "
             "the scores hang on that bound (--clip)"
         )
+    if outcome.separated:
+        n = fitted_on["rows"]
+        say(
+            f"the judge's labels part the gold ones without one miss, so {n} rows set the calibration no bound: it was fitted as "
+            f"if each gold label were 1/{n + 2} from certain, which is all that {n} rows prove; give more rows"
+        )
+    if isinstance(outcome.calibration.calibrator, Temperature) and outcome.calibration.calibrator.temperature > NO_OPINION:
+        say("the temperature is at its upper bound: the judge's labels say nothing about gold, and all become p = 0.5")
     say(f"{outcome.calibration.method}: {parameters(outcome.calibration.calibrator)}, fitted on all rows")
     say(f"scores out of fold ({scores['folds']} folds, no group in fit and score alike), 95% intervals over groups:")
     say(f"  {'':<16}{'before':<24}{'after':<24}after − before")

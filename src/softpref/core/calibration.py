@@ -220,8 +220,31 @@ def _isotonic(knots: Floats, values: Floats, symmetric: bool) -> Isotonic:
 
 
 CALIBRATORS: dict[str, type[Calibrator]] = {"temperature": Temperature, "platt": Platt, "isotonic": Isotonic}
-FITS: dict[str, Callable[[ArrayLike, ArrayLike, bool], Calibrator]] = {
+# As a method has them, on whatever labels.
+_FREE_FITS: dict[str, Callable[[ArrayLike, ArrayLike, bool], Calibrator]] = {
     "temperature": lambda z, p, _: Temperature(fit_temperature(z, p)),  # odd either way
     "platt": fit_platt,
     "isotonic": fit_isotonic,
 }
+
+
+def fit_within_evidence(method: str, log_odds: ArrayLike, soft_label: ArrayLike, symmetric: bool) -> tuple[Calibrator, bool]:
+    """A method's fit, and whether the labels alone would have set it no bound.
+
+    A judge that is right on all n rows would be made certain: no slope is too steep. Its labels are then taken as
+    1/(n + 2) from certainty, which is all that n rows prove (Platt 1999; Laplace's rule of succession), and the fit is that.
+    """
+    z, p = np.asarray(log_odds, dtype=np.float64), np.asarray(soft_label, dtype=np.float64)
+    fitted = _FREE_FITS[method](z, p, symmetric)
+    # one row on the wrong side costs log 2 at least, whatever the slope
+    if log_score(fitted(z), p) >= np.log(2) / 2 / len(p):
+        return fitted, False
+    bound = 1 / (len(p) + 2)
+    return _FREE_FITS[method](z, np.clip(p, bound, 1 - bound), symmetric), True
+
+
+def _within_evidence(method: str) -> Callable[[ArrayLike, ArrayLike, bool], Calibrator]:
+    return lambda z, p, symmetric: fit_within_evidence(method, z, p, symmetric)[0]
+
+
+FITS: dict[str, Callable[[ArrayLike, ArrayLike, bool], Calibrator]] = {name: _within_evidence(name) for name in CALIBRATORS}

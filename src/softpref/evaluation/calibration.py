@@ -26,6 +26,7 @@ from softpref.core.calibration import (
     brier,
     clipped_log_odds,
     expected_calibration_error,
+    fit_within_evidence,
     log_score,
 )
 from softpref.core.statistics import Estimate, cluster_bootstrap
@@ -143,13 +144,17 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A calibration, and the log-odds (N,) of its rows before and, out of fold, after."""
+    """A calibration, and the log-odds (N,) of its rows before and, out of fold, after.
+
+    ``separated``: the judge was right on every row, so that the fit was held to what so many rows prove.
+    """
 
     calibration: Calibration
     rows: GoldRows
     before: Floats
     after: Floats
     clipped: int
+    separated: bool = False
 
 
 # --- gold -----------------------------------------------------------------------------------------------------------------
@@ -289,9 +294,9 @@ def calibrate(rows: GoldRows, gold: GoldOptions, options: FitOptions) -> Outcome
         "symmetric": options.symmetric,
     }
     scores = {"folds": options.folds, "seed": options.seed, **score_figures(before, after, rows, options.resamples)}
-    calibrator = FITS[options.method](before, rows.gold, options.symmetric)
+    calibrator, separated = fit_within_evidence(options.method, before, rows.gold, options.symmetric)
     clipped = int(np.sum((rows.p < options.clip) | (rows.p > 1 - options.clip)))
-    return Outcome(Calibration(calibrator, options.clip, fitted_on, scores), rows, before, after, clipped)
+    return Outcome(Calibration(calibrator, options.clip, fitted_on, scores), rows, before, after, clipped, separated)
 
 
 def out_of_fold(log_odds: Floats, rows: GoldRows, options: FitOptions) -> Floats:
@@ -351,6 +356,7 @@ def load_calibration(path: str | Path) -> Calibration:
         if found["softpref_calibration"] != FORMAT:
             raise InputError(f"{path}: is of format {found['softpref_calibration']}, and {FORMAT} is read; fit it again")
         calibrator = CALIBRATORS[found["method"]](**found["parameters"])
+        clipped_log_odds(0.5, float(found["clip"]))
         return Calibration(calibrator, float(found["clip"]), dict(found["fitted_on"]), dict(found["scores"]))
     except (ValueError, TypeError, KeyError) as error:
         raise InputError(f"{path}: is no calibration file ({error}); write one with softpref calibrate") from error

@@ -40,7 +40,7 @@ PROBES = (
     Question("What is 2 + 2?", "2 + 2 is 4.", "It is 7."),
 )
 # Callers at work before a first answer has been read.
-FIRST_CALLERS = 4
+FIRST_CALLERS = 2
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ class ServerSettings:
         price_out: per million tokens of answer.
     """
 
-    base_url: str
+    base_url: str = field(repr=False)  # it may hold a key
     model: str
     api: str = "chat"
     concurrency: int = 16
