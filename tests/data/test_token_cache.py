@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from softpref.data.files import cache_folder
@@ -72,6 +73,31 @@ def test_a_torn_file_is_made_anew(ask):
     assert len(ask.made) == 2
     assert ask().rows == first.rows
     assert len(ask.made) == 2
+
+
+def test_a_byte_that_has_changed_is_found_and_the_tokens_are_made_anew(ask, caplog):
+    """Every 41st byte of the file in turn: its archive, its headers, its ids."""
+    first = ask()
+    file = next((cache_folder() / "tokens").glob("*.npz"))
+    whole = file.read_bytes()
+    for place in range(0, len(whole), 41):
+        caplog.clear()
+        made = len(ask.made)
+        file.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
+        assert ask().rows == first.rows
+        assert len(ask.made) == made or "has changed since it was written" in caplog.text
+    assert len(ask.made) > 1
+
+
+def test_ids_of_a_file_that_is_whole_but_for_them_are_not_taken(ask, caplog):
+    """An archive with right checksums and other ids: only the digest over the arrays can tell."""
+    first = ask()
+    file = next((cache_folder() / "tokens").glob("*.npz"))
+    arrays = dict(np.load(file))
+    arrays["chosen"][0] += 1
+    np.savez(file, **arrays)
+    assert ask().rows == first.rows
+    assert "has changed since it was written, or cannot be read: the tokens are made again" in caplog.text
 
 
 def test_completions_have_no_other_side(ask):

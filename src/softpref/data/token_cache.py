@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
+import logging
 import zipfile
-from collections.abc import Callable, Sequence
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import date
 from pathlib import Path
@@ -14,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from softpref.data.files import cache_folder
+from softpref.data.files import atomic_bytes, cache_folder
 from softpref.data.pairs import Completion, PreferencePair, fingerprint
 from softpref.data.tokenization import TokenCounts, TokenizedPair, TokenizedPairs, TokenOptions
+from softpref.errors import StorageError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -24,6 +27,10 @@ if TYPE_CHECKING:
 # To be raised with every change of how text becomes tokens.
 FORMAT = 2
 SIDES = ("prompt", "chosen", "rejected")
+# The name of the array that holds the SHA-256 over the others.
+DIGEST = "digest"
+
+logger = logging.getLogger(__name__)
 
 
 def cached_tokens(
@@ -78,22 +85,37 @@ def _write(path: Path, pairs: TokenizedPairs) -> None:
         ids = [getattr(row, side) for row in pairs.rows]
         arrays[f"{side}_ends"] = np.cumsum([len(one) for one in ids], dtype=np.int64)
         arrays[side] = np.fromiter((i for one in ids for i in one), dtype=np.int32)
-    beside = path.with_suffix(f".{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with beside.open("wb") as file:
-            np.savez(file, **arrays)
-        beside.replace(path)
-    except OSError:
-        beside.unlink(missing_ok=True)
+    arrays[DIGEST] = np.array(_digest(arrays))
+    with suppress(OSError, StorageError), atomic_bytes(path) as file:
+        np.savez(file, **arrays)
+
+
+def _digest(arrays: Mapping[str, Any]) -> str:
+    """SHA-256 over the arrays' names, types, lengths and bytes."""
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        if name != DIGEST:
+            digest.update(f"{name} {arrays[name].dtype.str} {arrays[name].shape}\n".encode() + arrays[name].tobytes())
+    return digest.hexdigest()
 
 
 def _read(path: Path) -> TokenizedPairs | None:
+    """What the file holds; None where there is none, or, with a warning, where it is damaged."""
+    if not path.is_file():
+        return None
     try:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = dict(file)
-    except (OSError, ValueError, zipfile.BadZipFile):
+        whole = str(arrays[DIGEST]) == _digest(arrays)
+    except (OSError, ValueError, KeyError, EOFError, SyntaxError, NotImplementedError, zipfile.BadZipFile, zlib.error):
+        whole = False
+    if not whole:
+        logger.warning("%s: has changed since it was written, or cannot be read: the tokens are made again", path)
         return None
+    return _pairs(arrays)
+
+
+def _pairs(arrays: Mapping[str, Any]) -> TokenizedPairs:
     sides = [np.split(arrays[side], arrays[f"{side}_ends"][:-1]) for side in SIDES]
     labels = [None if np.isnan(label) else label for label in arrays["soft_label"].tolist()]
     rest = zip(*sides, labels, arrays["weight"].tolist(), arrays["row"].tolist(), strict=True)

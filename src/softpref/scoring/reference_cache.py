@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
+import logging
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
+from softpref.data.files import append_text
 from softpref.data.tokenization import TokenizedPair
+
+logger = logging.getLogger(__name__)
 
 
 def pair_key(pair: TokenizedPair) -> str:
@@ -39,13 +42,23 @@ class ReferenceCache:
 
     def __init__(self, folder: str | Path, key: str) -> None:
         self.folder = Path(folder) / key[:32]
-        self._own: IO[str] | None = None
+        self._own: Path | None = None
         self._scores: dict[str, tuple[float, float]] = {}
+        self._reported: set[Path] = set()
 
     def read(self) -> dict[str, tuple[float, float]]:
-        """Everything on disk, by ``pair_key``."""
+        """Everything on disk, by ``pair_key``. A line that has changed since it was written is no entry, and is said once."""
         for file in sorted(self.folder.glob("*.jsonl")):
-            self._scores.update(_lines(file))
+            scores, damaged = _lines(file)
+            self._scores.update(scores)
+            if damaged and file not in self._reported:
+                self._reported.add(file)
+                what = (
+                    f"line {damaged[0]} has"
+                    if len(damaged) == 1
+                    else f"{len(damaged)} lines, the first of them {damaged[0]}, have"
+                )
+                logger.warning("%s: %s changed since written: what they held is computed again", file, what)
         return self._scores
 
     def missing(self, pairs: Sequence[TokenizedPair]) -> list[TokenizedPair]:
@@ -54,30 +67,34 @@ class ReferenceCache:
         return list({key: pair for pair in pairs if (key := pair_key(pair)) not in known}.values())
 
     def add(self, pairs: Sequence[TokenizedPair], scores: Iterable[tuple[float, float]]) -> None:
-        """Write these at once."""
+        """Write these at once. Raises StorageError where the disk refuses; what was written before is kept."""
         if self._own is None:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._own = (self.folder / f"{uuid.uuid4().hex}.jsonl").open("w", encoding="utf-8")
-        for pair, (chosen, rejected) in zip(pairs, scores, strict=True):
-            key = pair_key(pair)
-            self._scores[key] = (chosen, rejected)
-            self._own.write(json.dumps([key, chosen, rejected]) + "\n")
-        self._own.flush()
-        os.fsync(self._own.fileno())
+            self._own = self.folder / f"{uuid.uuid4().hex}.jsonl"
+        entries = [(pair_key(pair), *both) for pair, both in zip(pairs, scores, strict=True)]
+        append_text(self._own, "".join(json.dumps([*entry, _check(*entry)]) + "\n" for entry in entries), sync=True)
+        self._scores.update({key: (chosen, rejected) for key, chosen, rejected in entries})
 
     def close(self) -> None:
-        """Done writing."""
-        if self._own is not None:
-            self._own.close()
-            self._own = None
+        """Done writing: what comes later goes to another file."""
+        self._own = None
 
 
-def _lines(file: Path) -> dict[str, tuple[float, float]]:
-    found = {}
-    for line in file.read_text(encoding="utf-8").splitlines():
+def _check(key: str, chosen: float, rejected: float) -> str:
+    """16 digits of the SHA-256 over an entry."""
+    return hashlib.sha256(json.dumps([key, chosen, rejected]).encode()).hexdigest()[:16]
+
+
+def _lines(file: Path) -> tuple[dict[str, tuple[float, float]], list[int]]:
+    """The entries of a file, and the numbers of its damaged lines. A last line without its end was cut by a kill."""
+    *whole, _ = file.read_bytes().split(b"\n")
+    scores, damaged = {}, []
+    for number, line in enumerate(whole, start=1):
         try:
-            key, chosen, rejected = json.loads(line)
-        except ValueError:
-            continue
-        found[key] = (float(chosen), float(rejected))
-    return found
+            key, chosen, rejected, check = json.loads(line)
+        except (ValueError, TypeError):
+            check = None
+        if check is None or check != _check(key, chosen, rejected):
+            damaged.append(number)
+        else:
+            scores[key] = (float(chosen), float(rejected))
+    return scores, damaged

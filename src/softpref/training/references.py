@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import json
+import logging
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +15,7 @@ from tqdm.auto import tqdm
 
 from softpref.data.files import cache_folder, write_json
 from softpref.data.tokenization import TokenizedPair
-from softpref.errors import OptionError
+from softpref.errors import InputError, OptionError
 from softpref.loading.models import load_model
 from softpref.run_folder import read_json
 from softpref.scoring.adapter_tensors import has_adapter
@@ -34,6 +36,8 @@ from softpref.training.config import SoftPreferenceConfig
 
 if TYPE_CHECKING:
     from torch import nn
+
+logger = logging.getLogger(__name__)
 
 
 def precomputes(args: SoftPreferenceConfig, rows: Sequence[TokenizedPair] | None) -> bool:
@@ -128,7 +132,7 @@ def known_reference(
 ) -> CachedReference | None:
     """The reference in this folder where it was met before and has scored all these pairs: it need not be loaded."""
     note = _note(folder, args, dtype)
-    told = None if note is None else read_json(note)
+    told = None if note is None else _read_note(note)
     if told is None:
         return None
     cache = ReferenceCache(_folder(args), told["key"])
@@ -141,7 +145,28 @@ def remember_reference(folder: str, args: SoftPreferenceConfig, reference: Refer
     """Note under which key the scores of the model in this folder lie."""
     note = _note(folder, args, next(reference.model.parameters()).dtype)
     if note is not None:
-        write_json(note, {"identity": reference.identity, "key": _key(reference, args)})
+        content = {"identity": reference.identity, "key": _key(reference, args)}
+        write_json(note, {**content, "check": _check(content)})
+
+
+def _check(content: Mapping[str, str]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _read_note(note: Path) -> dict[str, str] | None:
+    """What a note holds; None where there is none, or, with a warning, where it has changed: the reference is then loaded."""
+    try:
+        told = read_json(note)
+        if told is None:
+            return None
+        content = {name: told[name] for name in ("identity", "key")}
+        whole = told["check"] == _check(content)
+    except (InputError, KeyError, TypeError):
+        whole = False
+    if not whole:
+        logger.warning("%s: has changed since it was written: the reference is loaded again", note)
+        return None
+    return content
 
 
 def _note(folder: str, args: SoftPreferenceConfig, dtype: torch.dtype) -> Path | None:
