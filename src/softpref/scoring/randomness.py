@@ -84,6 +84,6 @@ def _mode(model: nn.Module, training: bool) -> Iterator[None]:
 
 def _suspects(model: nn.Module) -> str:
     """Names of modules that sound random."""
-    sounds = re.compile(r"drop|noise|jitter|random|stochastic|gumbel", re.IGNORECASE)
+    sounds = re.compile(r"drop|nois|jitter|random|stochastic|gumbel", re.IGNORECASE)
     named = sorted({type(module).__name__ for module in model.modules() if sounds.search(type(module).__name__)})
     return f" (perhaps {', '.join(named[:3])})" if named else ""

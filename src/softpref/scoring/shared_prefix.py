@@ -15,6 +15,7 @@ from softpref.scoring.attention import CannotPackError, causal_lm, packed_attent
 from softpref.scoring.chunked_head import HeadRule, token_logps
 from softpref.scoring.packing import Group, PackedRow, pack
 from softpref.scoring.plain import pair_logps
+from softpref.scoring.router_loss import asks_for_router
 from softpref.scoring.scores import PairScores, paired
 
 if TYPE_CHECKING:
@@ -82,8 +83,11 @@ class PackedScorer:
 
 def forward_row(model: nn.Module, row: PackedRow, device: torch.device, keep: Tensor) -> Any:
     """The model's own forward over a packed row, with logits at the columns ``keep``."""
+    # the router's loss would be of a mask that is not the row's
+    silent = {"output_router_logits": False} if asks_for_router(model) else {}
     with packed_attention(model):
         return model(
+            **silent,
             input_ids=row.ids.to(device),
             position_ids=row.positions.to(device),
             # A mask of four dimensions is taken as it is; that spares the model from making one of (T, T).

@@ -33,8 +33,9 @@ from softpref.scoring.attention import causal_lm, packed_attention
 from softpref.scoring.identity import model_identity
 from softpref.scoring.randomness import disable_dropout, refuse_randomness
 from softpref.scoring.reference import CachedReference, Reference
+from softpref.scoring.router_loss import recorded_router_loss, router_coefficient
 from softpref.scoring.scores import PairScores
-from softpref.scoring.self_check import CheckedScorer, checked_scorer, longest_sequence, tolerance
+from softpref.scoring.self_check import CheckedScorer, checked_scorer, longest_sequence, plain_scorer, tolerance
 from softpref.scoring.shared_prefix import learned_prompt
 from softpref.training.adapters import with_adapter
 from softpref.training.checkpoints import (
@@ -110,6 +111,9 @@ class SoftPreferenceTrainer(Trainer):
         policy = with_adapter(policy, peft_config, args.seed)
         disable_dropout(policy)
         self.policy_identity = model_identity(policy)
+        self._router_coefficient = router_coefficient(policy)
+        if self._router_coefficient:
+            _refuse_beside_router_loss(args)
         context = context_of(policy)
         train_rows = self._tokenized(train_dataset, "train_dataset", processing_class, args, context)
         self._precomputes = precomputes(args, train_rows)
@@ -248,7 +252,8 @@ class SoftPreferenceTrainer(Trainer):
         """One batch in micro-batches of about ``max_tokens_per_batch`` tokens; gradients meet the other ranks' at its end."""
         total = torch.zeros((), device=self.args.device)
         scorer = self._scorer(model, inputs)
-        batches = scorer.micro_batches(inputs, self.args.token_budget())
+        # the router's loss is of all tokens of a batch, and no mean over its parts
+        batches = [inputs] if self._router_coefficient else scorer.micro_batches(inputs, self.args.token_budget())
         # around the backward pass too, where gradient checkpointing computes attention again
         for i, rows in enumerate(batches):
             apart = i + 1 < len(batches) and self.accelerator.num_processes > 1
@@ -260,6 +265,9 @@ class SoftPreferenceTrainer(Trainer):
     def _scorer(self, model: nn.Module, rows: Sequence[TokenizedPair]) -> CheckedScorer:
         """The run's way of scoring: chosen on the first rows that are scored, and checked again where rows are longer."""
         policy = self.accelerator.unwrap_model(model)
+        if self.checked is None and self._router_coefficient:
+            self.checked = plain_scorer("the router's loss counts every token that the model reads")
+            logger.info("%s", self.checked.notice)
         sharing = "off" if self.args.torch_compile else self.args.prefix_sharing
         with self.accelerator.autocast():
             if self.checked is None:
@@ -282,14 +290,22 @@ class SoftPreferenceTrainer(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: Tensor | None = None,
     ) -> Any:
-        """This micro-batch's share of the update's ``Σ w·ℓ / Σ w``, times the number of ranks that DDP will divide by."""
-        losses, pair, label, weight = self._losses(model, inputs)
+        """This micro-batch's share of the update's ``Σ w·ℓ / Σ w``, times the number of ranks that DDP will divide by.
+
+        To it comes this batch's share of the mean of the router's loss over the update's batches, where the model has one.
+        """
+        with recorded_router_loss(model) if self._router_coefficient else nullcontext() as router:
+            losses, pair, label, weight = self._losses(model, inputs)
         total = weight.sum() if num_items_in_batch is None else num_items_in_batch
         share = (losses * weight).sum() / total.clamp_min(torch.finfo(losses.dtype).tiny)
         self._add_metrics(self._means, pair, label, _row_weights(inputs, losses))
         self._num_tokens += sum(row.tokens + len(row.prompt) for row in inputs)
         self._means.count(pairs=len(inputs), tokens=sum(row.tokens for row in inputs))
         share = share * self.accelerator.num_processes
+        if router is not None:
+            aux_loss = router.mean()
+            share = share + self._router_coefficient * aux_loss.to(share) / self.current_gradient_accumulation_steps
+            self._means.add({"aux_loss": (aux_loss.detach().reshape(1), torch.ones(1, device=aux_loss.device))})
         return (share, None) if return_outputs else share
 
     def _add_metrics(self, means: RunningMeans, pair: PairLogps, label: Tensor | None, weight: Tensor) -> None:
@@ -339,7 +355,7 @@ class SoftPreferenceTrainer(Trainer):
         if not self.step_zero_difference <= allowed:
             raise ReferenceMismatchError(
                 f"policy and reference have the same weights but differ by {self.step_zero_difference:.3g} nats at step 0 "
-                f"(tolerance {allowed:.2g}): something random or stateful is left on in the model"
+                f"(tolerance {allowed:.2g}): two forwards of one row agree, so the model remembers earlier ones"
                 + (", or was when the reference was scored: give another reference_cache" if self._precomputes else "")
             )
 
@@ -541,6 +557,15 @@ def on_main_process(decide: Callable[[], Decision]) -> Decision:
         raise outcome[1]
     decision: Decision = outcome[0]
     return decision
+
+
+def _refuse_beside_router_loss(args: SoftPreferenceConfig) -> None:
+    """Raises OptionError for what the router's loss, of whole batches of padded rows, leaves without effect."""
+    asked = "the model's configuration asks for the router's loss (output_router_logits), which is of all tokens of a batch"
+    if args.max_tokens_per_batch is not None:
+        raise OptionError(f"{asked}: leave max_tokens_per_batch out, per_device_train_batch_size decides; or turn it off there")
+    if args.prefix_sharing == "on":
+        raise OptionError(f"{asked}, prompts twice: leave prefix_sharing at 'auto', or turn it off there")
 
 
 def context_of(model: nn.Module) -> int | None:
