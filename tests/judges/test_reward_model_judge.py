@@ -213,7 +213,7 @@ def test_what_the_model_cannot_read_has_failed():
 
 def test_a_response_cannot_end_its_own_turn():
     [answer] = judge_of(Table({})).answer([Question("w1 ", "w2 <end>", "w3 <end>")])
-    assert answer.failure == "the text holds '<end>', which this model's tokenizer reads as a special token"
+    assert answer.failure == "the text holds '<end>', which this model's tokenizer cannot read as text"
 
 
 def test_messages_without_a_template_are_refused():

@@ -15,15 +15,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from softpref.data.pairs import text_of
+from softpref.data.pairs import Message
 from softpref.data.tokenization import PromptEncoder
 from softpref.errors import InputError, OptionError
-from softpref.judges.base import Answer, Question
+from softpref.judges.base import UNASKED, Answer, Question
 from softpref.judges.checkpoints import load_checkpoint, model_form, position_limit
+from softpref.judges.control_tokens import ControlTokens
 from softpref.judges.header import Ids, common_length
 from softpref.judges.next_token import NextToken
 from softpref.judges.prompt import JudgePrompt
 from softpref.judges.reading import MASS_FLOOR, Reading, turned
+from softpref.judges.shown_text import shown_conversation, shown_response, unseen_difference
 from softpref.judges.windows import WINDOW_BATCHES, in_groups
 from softpref.loading.models import load_model
 
@@ -58,6 +60,7 @@ class LocalJudge:
     batch_size: int = 16
     mass_floor: float = MASS_FLOOR
     _encoder: PromptEncoder = field(init=False, repr=False)
+    _control: ControlTokens = field(init=False, repr=False)
     _spellings: dict[str, Ids] = field(init=False, repr=False)
     _next_token: NextToken = field(init=False, repr=False)
 
@@ -68,6 +71,7 @@ class LocalJudge:
             raise InputError(f"judge {self.name}: the tokenizer has no eos token; set tokenizer.eos_token")
         self.model.eval()
         self._encoder = PromptEncoder(self.tokenizer)
+        self._control = ControlTokens(self.tokenizer)
         self._spellings = spelling_ids(self.tokenizer, self.prompt, self.name)
         self._next_token = NextToken(self.model, [i for ids in self._spellings.values() for i in ids])
 
@@ -99,17 +103,37 @@ class LocalJudge:
 
     def _encoded(self, question: Question) -> _Row | Answer:
         """Token ids of the question, or the failure that it is."""
-        texts = [text_of(text) for text in (question.prompt, question.first, question.second)]
-        marker = next((m for m in self._encoder.markers.values() if any(m in text for text in texts)), None)
-        if marker is not None:
-            # tokenised, it would be the marker itself: a response could end its own turn and speak as the judge
-            return Answer(question, failure=f"the text holds {marker!r}, which this model's tokenizer reads as a marker")
-        chat = self.tokenizer.chat_template is not None
-        ids = self._encoder.prompt(self.prompt.as_messages(question) if chat else self.prompt.as_text(question))
+        alike = unseen_difference(question.first, question.second)
+        if alike is not None:
+            return Answer(question, failure=alike, blame=UNASKED)
+        ids = self._ids(question)
+        if isinstance(ids, str):
+            return Answer(question, failure=ids, blame=UNASKED)
         limit = position_limit(self.model)
         if limit is not None and len(ids) > limit:
-            return Answer(question, failure=f"{len(ids)} tokens, and the model reads at most {limit}")
+            return Answer(question, failure=f"{len(ids)} tokens, and the model reads at most {limit}", blame=UNASKED)
         return _Row(question, ids)
+
+    def _ids(self, question: Question) -> Ids | str:
+        """Token ids, special tokens in what is judged encoded as the text that they are; or why that cannot be."""
+        chat = self.tokenizer.chat_template is not None
+        asked = self.prompt.as_messages if chat else self.prompt.as_text
+        shown = (shown_conversation(question.prompt), shown_response(question.first), shown_response(question.second))
+        control = self._control.first_in(shown)
+        if control is None:
+            return self._encoder.prompt(asked(question))
+        plain = self._encoder.prompt(asked(question, self._control.without))
+        ids = self._ids_of_text(asked(question), plain)
+        if ids is None or not self._control.alike(ids, plain):
+            return f"the text holds {control!r}, which this model's tokenizer cannot read as text"
+        return ids
+
+    def _ids_of_text(self, asked: str | list[Message], plain: Ids) -> Ids | None:
+        """As the encoder has it: without an eos that the tokenizer appends, or a second bos."""
+        if not isinstance(asked, str):
+            return self._control.chat_ids(asked, add_generation_prompt=True)
+        ids = self._control.text_ids(asked)
+        return ids[:-1] if ids[-1:] == [self.tokenizer.eos_token_id] != plain[-1:] else ids
 
     def _answers(self, rows: Sequence[_Row]) -> Iterator[Answer]:
         """Both orders of a comparison together; what stands alone in plain batches."""

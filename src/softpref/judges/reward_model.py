@@ -14,8 +14,9 @@ from numpy.typing import ArrayLike
 
 from softpref.data.pairs import Message, Text, text_of
 from softpref.errors import InputError, OptionError
-from softpref.judges.base import Answer, Question
+from softpref.judges.base import UNASKED, Answer, Question
 from softpref.judges.checkpoints import load_checkpoint, model_form, position_limit
+from softpref.judges.control_tokens import ControlTokens, texts_of
 from softpref.judges.windows import WINDOW_BATCHES, in_groups
 from softpref.loading.models import load_classifier
 
@@ -50,7 +51,7 @@ class RewardModelJudge:
     name: str
     scale: float
     batch_size: int = 16
-    _special: frozenset[str] = field(init=False, repr=False)
+    _control: ControlTokens = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
@@ -63,8 +64,7 @@ class RewardModelJudge:
                 "with num_labels=1"
             )
         self.model.eval()
-        added = self.tokenizer.added_tokens_decoder.values()
-        self._special = frozenset(str(t) for t in added if t.special) - {self.tokenizer.unk_token}
+        self._control = ControlTokens(self.tokenizer)
         if self._pad is None and self.batch_size > 1:
             logger.warning("%s: its configuration has no pad_token_id; responses are scored one by one", self.name)
             self.batch_size = 1
@@ -134,36 +134,55 @@ class RewardModelJudge:
 
     def encoded(self, prompt: Text, response: Text) -> Row | str:
         """Prompt and response in tokens, or why they cannot be scored. Training a reward model reads them alike."""
-        both = text_of(prompt) + "\n" + text_of(response)
-        special = next((token for token in self._special if token in both), None)
-        if special is not None:
-            # tokenised, it would be the token itself: a response could end its own turn
-            return f"the text holds {special!r}, which this model's tokenizer reads as a special token"
         row = self._row(prompt, response)
+        if isinstance(row, str):
+            return row
         length, limit = (
             len(row["input_ids"]),
             min(position_limit(self.model) or math.inf, self.tokenizer.model_max_length),
         )
         return row if length <= limit else f"{length} tokens, and the model reads at most {limit}"
 
-    def _row(self, prompt: Text, response: Text) -> Row:
+    def _row(self, prompt: Text, response: Text) -> Row | str:
+        """In tokens; special tokens in what is scored are encoded as the text that they are, or why that cannot be."""
+        control = self._control.first_in(texts_of([prompt, response]))
+        if control is None:
+            return self._encoded(prompt, response, as_text=False)
+        ids = self._encoded(prompt, response, as_text=True)
+        plain = self._encoded(self._without(prompt), self._without(response), as_text=False)
+        if not self._control.alike(ids["input_ids"], plain["input_ids"]):
+            # it would be the token itself: a response could end its own turn
+            return f"the text holds {control!r}, which this model's tokenizer cannot read as text"
+        return ids
+
+    def _without(self, text: Text) -> Text:
+        if isinstance(text, str):
+            return self._control.without(text)
+        return [
+            {key: self._control.without(value) if isinstance(value, str) else value for key, value in m.items()} for m in text
+        ]
+
+    def _encoded(self, prompt: Text, response: Text, as_text: bool) -> Row:
         tokenizer = self.tokenizer
         if tokenizer.chat_template is not None:
             messages = [*_messages(prompt, "user"), *_messages(response, "assistant")]
+            ids = self._control.chat_ids(messages) if as_text else None
+            if ids is not None:
+                return {"input_ids": ids}
             text = tokenizer.apply_chat_template(messages, tokenize=False)
             return {"input_ids": list(tokenizer(text, add_special_tokens=False)["input_ids"])}
         if not isinstance(prompt, str) or not isinstance(response, str):
             raise InputError(f"the data are messages, but {self.name} has no chat template: give text")
         if tokenizer.sep_token_id is not None:
-            encoded = tokenizer(prompt, response)
+            encoded = tokenizer(prompt, response, split_special_tokens=as_text)
             return {name: list(values) for name, values in encoded.items() if name != "attention_mask"}
-        ids = list(tokenizer(prompt + response)["input_ids"])
+        ids = list(tokenizer(prompt + response, split_special_tokens=as_text)["input_ids"])
         return {"input_ids": ids if ids and ids[-1] == tokenizer.eos_token_id else [*ids, tokenizer.eos_token_id]}
 
     def _read(self, question: Question, first: float | str, second: float | str) -> Answer:
         failures = [score for score in (first, second) if isinstance(score, str)]
         if failures:
-            return Answer(question, failure=failures[0])
+            return Answer(question, failure=failures[0], blame=UNASKED)
         raw = json.dumps({"scores": [first, second]})
         log_odds = self.scale * (float(first) - float(second))
         if not math.isfinite(log_odds):
