@@ -22,7 +22,8 @@ args = SoftPreferenceConfig(output_dir=out, loss_type="gdpo", beta=0.3, learning
 trainer = SoftPreferenceTrainer(AutoModelForCausalLM.from_pretrained(folder), args, train_dataset=json.load(open(rows)),
     processing_class=AutoTokenizer.from_pretrained(folder))
 trainer.train()
-log = trainer.state.log_history + [trainer.evaluate(json.load(open(rows)))]
+logps = trainer.predict(json.load(open(rows))).predictions
+log = trainer.state.log_history + [[values.tolist() for values in logps], trainer.evaluate(json.load(open(rows)))]
 if trainer.is_world_process_zero():
     assert trainer.args.world_size == 2, trainer.args.world_size
     trainer.model.save_pretrained(out)
@@ -83,6 +84,8 @@ def test_two_processes_change_nothing(make_trainer, tiny_llama, word_tokenizer, 
     log = json.loads((Path(out) / "log.json").read_text())
     for name in ("loss", "margin", "brier", "effective_weight"):
         assert log[1][name] == pytest.approx(alone.state.log_history[1][name], rel=1e-3, abs=1e-6)
+    for values, expected in zip(log[-2], alone.predict(rows).predictions, strict=True):
+        assert values == pytest.approx(expected.tolist(), rel=1e-4)
     evaluated = alone.evaluate()
     for name in ("eval_loss", "eval_brier", "eval_effective_weight"):
         assert log[-1][name] == pytest.approx(evaluated[name], rel=1e-3, abs=1e-6)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import inspect
 import re
@@ -11,7 +12,9 @@ import pytest
 
 trl = pytest.importorskip("trl")
 
-from softpref import SoftPreferenceConfig  # noqa: E402
+from datasets import Dataset  # noqa: E402
+
+from softpref import SoftPreferenceConfig, SoftPreferenceTrainer  # noqa: E402
 from softpref.core.losses import LOSSES  # noqa: E402
 from softpref.core.treatments import ALIASES  # noqa: E402
 from softpref.errors import OptionError  # noqa: E402
@@ -271,3 +274,30 @@ def test_the_page_lists_every_argument_of_the_trainer():
     assert {*inspect.signature(trl.DPOTrainer.__init__).parameters} - {"self"} <= listed.keys()
     assert {name: listed[name] for name in TRAINER_REFUSED} == {name: entry.write for name, entry in TRAINER_REFUSED.items()}
     assert set(PASSED_ON) <= listed.keys()
+
+
+# -------------------------------------------------------------------------------------------------- rows
+
+
+def test_keep_start_keeps_the_tokens_that_trl_keeps(tiny_llama, word_tokenizer, tmp_path):
+    """A row that fits, rows cut on one side and on both, and rows whose prompt leaves no room."""
+    lengths = [(2, 2, 3), (5, 4, 1), (6, 3, 5), (7, 2, 2), (8, 1, 1), (9, 2, 3)]
+    words = ["make", "tea", "for", "two", "boil", "the", "water", "warm", "pot", "add"]
+    texts = [[" ".join(words[place : place + n]) for n, place in zip(row, (0, 0, 1), strict=True)] for row in lengths]
+    rows = [dict(zip(("prompt", "chosen", "rejected"), (f"{p} ", c, r), strict=True)) for p, c, r in texts]
+    args = dpo_config(tmp_path, max_length=8)
+    theirs = trl.DPOTrainer(
+        copy.deepcopy(tiny_llama),
+        ref_model=tiny_llama,
+        args=args,
+        train_dataset=Dataset.from_list(rows),
+        processing_class=copy.deepcopy(word_tokenizer),
+    )
+    expected = []
+    for row in theirs.train_dataset:
+        batch = theirs.data_collator([dict(row)])
+        for ids, mask in zip(batch["input_ids"], batch["attention_mask"].bool(), strict=True):
+            expected.append(ids[mask].tolist())
+    ours = SoftPreferenceTrainer(tiny_llama, args, rows, processing_class=word_tokenizer).train_dataset
+    assert [row.prompt + side for row in ours for side in (row.chosen, row.rejected)] == expected
+    assert (len(expected), ours.counts.cut, ours.counts.too_long) == (8, 3, 2)

@@ -51,6 +51,7 @@ from softpref.training.metrics import RunningMeans, pair_metrics, prefixed, trl_
 from softpref.training.predictions import Predictions, computed_metrics
 from softpref.training.references import make_reference, precomputed, precomputes, remember_reference
 from softpref.training.trainer_inputs import OPTIONS, PASSED_ON, check_rows, loaded_policy, preference_config, tokenizer_of
+from softpref.training.trainer_seam import checkpoint_folder, own_rows
 from softpref.training.trl_arguments import is_dpo_config, trainer_arguments
 
 if TYPE_CHECKING:
@@ -233,12 +234,8 @@ class SoftPreferenceTrainer(Trainer):
 
     def _without_padding(self, rows: list[TokenizedPair]) -> list[TokenizedPair]:
         """Rows that the loader repeats, to give every rank as many in an epoch's last round, get weight 0."""
-        state = self.accelerator.gradient_state
-        if self.accelerator.num_processes == 1 or not state.end_of_dataloader or state.remainder <= 0:
-            return rows
-        size = len(rows)
-        first = self.accelerator.process_index * size
-        return [row if first + i < state.remainder else replace(row, weight=0.0) for i, row in enumerate(rows)]
+        own = own_rows(self.accelerator, len(rows))
+        return [row if i < own else replace(row, weight=0.0) for i, row in enumerate(rows)]
 
     # --- one update -------------------------------------------------------------------------------------------------
 
@@ -415,7 +412,7 @@ class SoftPreferenceTrainer(Trainer):
         Raises StorageError, and leaves no half of a checkpoint, where the disk refuses.
         """
         self._guard.check()
-        folder = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{self.state.global_step}"
+        folder = checkpoint_folder(self, trial)
         limit, self.args.save_total_limit = self.args.save_total_limit, None
         try:
             with writing(folder, "earlier checkpoints are kept: resume from them when there is room"):
