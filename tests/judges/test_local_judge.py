@@ -472,3 +472,14 @@ def test_weights_that_are_missing_would_be_random(folder):
     (folder / "config.json").write_text(json.dumps({**config, "tie_word_embeddings": False}))
     with pytest.raises(InputError, match=r"lacks 1 of the 21 weights of a LlamaForCausalLM \(lm_head.weight"):
         load_local_judge(str(folder), PROMPT)
+
+
+def test_an_adapter_on_another_base_is_another_judge(folder, tmp_path):
+    from peft import LoraConfig, get_peft_model
+
+    config = LoraConfig(task_type="CAUSAL_LM", r=2, target_modules="all-linear", init_lora_weights=False)
+    get_peft_model(transformers.AutoModelForCausalLM.from_pretrained(folder), config).save_pretrained(tmp_path / "adapter")
+    before = load_local_judge(str(tmp_path / "adapter"), PROMPT).identity
+    assert before == load_local_judge(str(tmp_path / "adapter"), PROMPT).identity
+    save(small_llama(TOKENIZER, hidden=16, layers=2, heads=2, context=128, seed=1), TOKENIZER, folder)
+    assert load_local_judge(str(tmp_path / "adapter"), PROMPT).identity != before

@@ -10,7 +10,7 @@ from softpref.data.pairs import Text
 from softpref.data.tokenization import PromptEncoder
 from softpref.errors import OptionError
 from softpref.generation.engine import check_engine
-from softpref.loading.vocabulary import embedding_rows, refuse_unknown_ids
+from softpref.loading.vocabulary import embedding_rows, name_of, refuse_unknown_ids
 
 if TYPE_CHECKING:
     from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -86,7 +86,7 @@ def generate(
     """
     encoder = PromptEncoder(tokenizer)
     encoded = [encoder.prompt(prompt) for prompt in prompts]
-    refuse_unknown_ids(encoded, embedding_rows(model), "model")
+    refuse_unknown_ids(encoded, embedding_rows(model), name_of(model))
     order = sorted(range(len(prompts)), key=lambda i: -len(encoded[i]))
     per_batch = max(1, sampling.batch_size // sampling.samples)
     for start in range(0, len(order), per_batch):

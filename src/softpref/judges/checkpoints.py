@@ -9,11 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from softpref.errors import ModelError
+from softpref.loading.adapters import base_of
 from softpref.loading.models import load_tokenizer, on_accelerator
 from softpref.loading.vocabulary import check_vocabulary, embedding_rows
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+# Suffixes of the files that decide a checkpoint's answers.
+_DECIDING = (".safetensors", ".json", ".jinja", ".model", ".txt")
 
 
 def load_checkpoint(load: Callable[[str], PreTrainedModel], name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, str]:
@@ -30,15 +35,19 @@ def load_checkpoint(load: Callable[[str], PreTrainedModel], name: str) -> tuple[
 
 
 def checkpoint_version(name: str, model: Any) -> str:
-    """The commit on the Hub, or the first 12 digits of the SHA-256 over a folder's files: other weights, another version."""
+    """The commit on the Hub, or the first 12 digits of the SHA-256 over a folder's files: other weights, another version.
+
+    Of an adapter the files of its base count too.
+    """
     if not Path(name).is_dir():
         return str(getattr(model.config, "_commit_hash", None))
     digest = hashlib.sha256()
-    for path in sorted(p for p in Path(name).iterdir() if p.suffix in (".safetensors", ".json", ".jinja", ".model", ".txt")):
-        digest.update(f"{path.name} {path.stat().st_size}\n".encode())
-        with path.open("rb") as file:
-            while chunk := file.read(1 << 24):
-                digest.update(chunk)
+    for folder in filter(None, (name, base_of(name))):
+        for path in sorted(p for p in Path(folder).glob("*") if p.suffix in _DECIDING):
+            digest.update(f"{path.name} {path.stat().st_size}\n".encode())
+            with path.open("rb") as file:
+                while chunk := file.read(1 << 24):
+                    digest.update(chunk)
     return digest.hexdigest()[:12]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -180,7 +181,9 @@ def _merge(adapter: str, folder: str) -> None:
     named = str(base_of(adapter))
     check_adapter(adapter, named)
     base = load_model(named)
-    with library_errors(f"adapter {adapter!r}"):
+    with library_errors(f"adapter {adapter!r}"), warnings.catch_warnings():
+        # check_saved_names refuses it
+        warnings.filterwarnings("ignore", "Found missing adapter keys")
         whole = PeftModel.from_pretrained(base, adapter, use_safetensors=True)
     check_saved_names(adapter, whole)
     refuse_not_finite(adapter, tensors_of(whole))

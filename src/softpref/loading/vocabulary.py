@@ -19,6 +19,11 @@ def embedding_rows(model: Any) -> int:
     return int(rows or model.config.get_text_config().vocab_size)
 
 
+def name_of(model: Any) -> str:
+    """The folder or Hub name that a model came from, for messages."""
+    return str(getattr(model.config, "name_or_path", "") or "the model")
+
+
 def check_vocabulary(tokenizer: PreTrainedTokenizerBase, rows: int, name: str, texts: Iterable[Iterable[int]] = ()) -> None:
     """Raises ModelError where the tokenizer has ids that the model ``name``, with an embedding of ``rows``, does not know.
 

@@ -19,7 +19,7 @@ from softpref.core import PairLogps, preference_loss
 from softpref.data.pairs import PairSet, PreferencePair
 from softpref.errors import DataError, Fault, InputError, OptionError
 from softpref.judges.reward_model import RewardModelJudge
-from softpref.loading.vocabulary import check_vocabulary, embedding_rows
+from softpref.loading.vocabulary import check_vocabulary, embedding_rows, name_of
 from softpref.training.trainer import rows_of
 from softpref.training.trainer_inputs import PASSED_ON, check_rows, plain_arguments, tokenizer_of
 from softpref.training.trl_arguments import trainer_arguments
@@ -71,7 +71,7 @@ class RewardModelTrainer(Trainer):
             raise InputError("the reward model's configuration has no pad_token_id: set it to the tokenizer's")
         if args.eval_strategy != "no":
             raise OptionError("a reward model is not evaluated while it is trained: leave eval_strategy out")
-        check_vocabulary(processing_class, embedding_rows(model), "reward model")
+        check_vocabulary(processing_class, embedding_rows(model), name_of(model))
         reader = RewardModelJudge(model, processing_class, "in training", scale=1.0)
         name = train_dataset.name if isinstance(train_dataset, PairSet) else "train_dataset"
         rows = _encoded(rows_of(train_dataset, name), reader, name)

@@ -27,7 +27,7 @@ from softpref.data.pairs import Completion, PairSet, PreferencePair, orient
 from softpref.data.token_cache import cached_tokens
 from softpref.data.tokenization import TokenizedPair, TokenizedPairs, tokenize_pairs
 from softpref.errors import InputError, OptionError, ReferenceMismatchError, StorageError
-from softpref.loading.vocabulary import check_vocabulary, embedding_rows
+from softpref.loading.vocabulary import check_vocabulary, embedding_rows, name_of
 from softpref.run_folder import read_json
 from softpref.scoring.attention import causal_lm, packed_attention
 from softpref.scoring.identity import model_identity
@@ -122,10 +122,10 @@ class SoftPreferenceTrainer(Trainer):
         self._reference_folder = ref_model if isinstance(ref_model, str) else None
         pairs = _all_rows(train_rows, eval_rows)
         texts = [ids for pair in pairs if isinstance(pair, TokenizedPair) for ids in pair.sequences]
-        check_vocabulary(processing_class, embedding_rows(policy), "model", texts)
+        check_vocabulary(processing_class, embedding_rows(policy), name_of(policy), texts)
         self.reference = make_reference(policy, ref_model, args, pairs, self.policy_identity, self._precomputes)
         if isinstance(self.reference, Reference):
-            check_vocabulary(processing_class, embedding_rows(self.reference.model), "reference model", texts)
+            check_vocabulary(processing_class, embedding_rows(self.reference.model), name_of(self.reference.model), texts)
         super().__init__(
             model=policy,
             args=args,
