@@ -9,13 +9,13 @@ import pytest
 import torch
 import transformers
 
-from softpref.data.model_lengths import alike, common_length, position_limit, thresholds
+from softpref.data.model_lengths import alike, one_rope_length, position_limit, shows_more, thresholds
 from softpref.data.tokenization import TokenizedPair
 from softpref.errors import InputError, OptionError
 from softpref.scoring.plain import lone_logps, pair_logps
 from softpref.scoring.score_all import score_all
 from softpref.scoring.scores import joined, reordered
-from softpref.scoring.self_check import _is_new, checked_scorer
+from softpref.scoring.self_check import checked_scorer
 from tiny_models import SHAPE, pairs_of, randomised
 
 # Every family sees, chunks or turns otherwise beyond LIMIT tokens; CONTEXT is more than any row has.
@@ -149,9 +149,9 @@ def test_rows_that_padding_changes_are_computed_alone():
 def test_a_longer_row_is_checked_where_it_shows_something_new():
     """Beyond 16, and then at twice the excess over it; or at twice the length."""
     expected = {(10, 10): False, (19, 10): True, (16, 10): False, (17, 16): True, (18, 17): True, (19, 18): False, (20, 18): True}
-    assert {case: _is_new(*case, limits=[16]) for case in expected} == expected
-    assert _is_new(20, 10, limits=[])
-    assert not _is_new(19, 10, limits=[])
+    assert {case: shows_more(*case, limits=[16]) for case in expected} == expected
+    assert shows_more(20, 10, limits=[])
+    assert not shows_more(19, 10, limits=[])
 
 
 def test_which_rows_share_a_forward():
@@ -159,7 +159,7 @@ def test_which_rows_share_a_forward():
     assert alike(made("llama, yarn"), lengths) == [[0, 1, 2, 3, 4]]
     assert alike(made("phi3, long rope"), lengths) == [[0, 2], [1, 3, 4]]
     assert alike(made("llama, dynamic rope"), lengths) == [[0, 2], [1, 4], [3]]
-    limits = {family: common_length(made(family)) for family in ("gpt2", "phi3, long rope", "llama, dynamic rope")}
+    limits = {family: one_rope_length(made(family)) for family in ("gpt2", "phi3, long rope", "llama, dynamic rope")}
     assert limits == {"gpt2": None, "phi3, long rope": LIMIT, "llama, dynamic rope": LIMIT}
 
 

@@ -47,6 +47,11 @@ def _lengths(config: Mapping[str, Any]) -> Iterator[int]:
             yield from (one for one in several if type(one) is int and one > 1)
 
 
+def shows_more(length: int, checked: int, limits: Sequence[int]) -> bool:
+    """Whether a row goes as far beyond a limit as none that was checked: the first does, and then what is twice as far."""
+    return any(length > limit and length - limit >= 2 * max(0, checked - limit) for limit in (0, *limits))
+
+
 def rope_switches(model: nn.Module) -> set[RopeSwitch]:
     """Of all the ropes in a model, those that depend on the longest row."""
     found = set()
@@ -91,7 +96,7 @@ def alike(model: nn.Module, lengths: Sequence[int]) -> list[list[int]]:
     return list(groups.values())
 
 
-def common_length(model: nn.Module) -> int | None:
+def one_rope_length(model: nn.Module) -> int | None:
     """Tokens up to which all rows may be computed together; None where that is any number."""
     return min((switch.limit for switch in rope_switches(model)), default=None)
 

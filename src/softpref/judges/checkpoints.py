@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from softpref.data.model_lengths import position_limit as table_limit
 from softpref.errors import ModelError
 from softpref.loading.adapters import base_of
 from softpref.loading.models import load_tokenizer, on_accelerator
@@ -52,9 +53,10 @@ def checkpoint_version(name: str, model: Any) -> str:
 
 
 def position_limit(model: PreTrainedModel) -> int | None:
-    """Tokens that the model can read at most; None where its configuration names no limit."""
-    limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    return int(limit) if limit and limit > 0 else None
+    """Tokens that the model can read at most, by its configuration and its table of positions; None without a limit."""
+    named = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    limits = [limit for limit in (named, table_limit(model)) if limit and limit > 0]
+    return int(min(limits)) if limits else None
 
 
 def model_form(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> str:

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from softpref.data.model_lengths import alike, one_rope_length, reset_ropes, shows_more, thresholds
 from softpref.judges.header import Header, Ids, common_length
 
 if TYPE_CHECKING:
@@ -22,10 +23,11 @@ logger = logging.getLogger(__name__)
 class NextToken:
     """Log-softmax of a model's next token, in batches; for pairs of rows, what they begin with is computed once.
 
-    What a model can do is not asked of its kind but of its numbers, on the ``watched`` tokens: the first batch with padding
-    against its shortest row alone, and of every batch of pairs that is longer than any before the longest and the shortest
-    pair against the plain way. Where they differ, rows are computed one by one, or the plain way is taken, from then on; a
-    warning says so.
+    What a model can do is not asked of its kind but of its numbers, on the ``watched`` tokens: the first batch with padding,
+    and later ones that go further beyond a length that the configuration names, against its shortest row alone; and of every
+    batch of pairs that is longer than any before the longest and the shortest pair against the plain way. Where they differ,
+    rows are computed one by one, or the plain way is taken, from then on; a warning says so. Rows with another rope each are
+    never computed together.
     """
 
     def __init__(self, model: PreTrainedModel, watched: Ids) -> None:
@@ -35,7 +37,9 @@ class NextToken:
         self.accepts = set(inspect.signature(bare.forward).parameters)
         self.shares = {"past_key_values", "position_ids", "logits_to_keep"} <= self.accepts
         self.pads = True
-        self._padding_checked = False
+        self._padded_length = 0
+        self._limits = thresholds(model)
+        self._together = one_rope_length(model)
         self._trusted_length = 0
         self._header = Header(self._of_header)
 
@@ -43,12 +47,22 @@ class NextToken:
         """(N, V) in nats for N rows."""
         import torch
 
+        groups = alike(self.model, [len(row) for row in rows])
+        logps = torch.cat([self._of_alike([rows[place] for place in group]) for group in groups])
+        order = torch.tensor([place for group in groups for place in group], device=logps.device).argsort()
+        return logps[order] if len(groups) > 1 else logps
+
+    def _of_alike(self, rows: Sequence[Ids]) -> Tensor:
+        """Of rows that may be computed together, padded where that was found to change nothing."""
+        import torch
+
         if self.pads:
             batch = self._plain(rows)
             shortest = min(range(len(rows)), key=lambda i: len(rows[i]))
-            if self._padding_checked or len(rows[shortest]) == max(map(len, rows)):
+            longest = max(map(len, rows))
+            if len(rows[shortest]) == longest or not shows_more(longest, self._padded_length, self._limits):
                 return batch
-            self._padding_checked = True
+            self._padded_length = longest
             gap = self._gap(batch[shortest], self._plain([rows[shortest]])[0])
             self.pads = gap <= self._tolerance
             if self.pads:
@@ -58,7 +72,7 @@ class NextToken:
 
     def of_pairs(self, pairs: Sequence[tuple[Ids, Ids]]) -> Tensor:
         """(2B, V) in nats for B pairs of rows with at least their first token in common: pair by pair, as given."""
-        if self.shares:
+        if self.shares and self._one_rope(pairs):
             try:
                 shared = self._shared(pairs)
             except (RuntimeError, TypeError, ValueError, AttributeError, IndexError, NotImplementedError) as error:
@@ -67,6 +81,10 @@ class NextToken:
                 if self._trusted(pairs, shared):
                     return shared
         return self.of_rows([row for pair in pairs for row in pair])
+
+    def _one_rope(self, pairs: Sequence[tuple[Ids, Ids]]) -> bool:
+        """Whether what is kept of the beginning has the rope that all these rows have alone."""
+        return self._together is None or max(len(row) for pair in pairs for row in pair) <= self._together
 
     def _trusted(self, pairs: Sequence[tuple[Ids, Ids]], shared: Tensor) -> bool:
         """Compare the longest and the shortest pair with the plain way, unless a batch as long has been compared before."""
@@ -105,6 +123,7 @@ class NextToken:
         import torch
 
         ids, mask = self._padded(rows, left=True)
+        reset_ropes(self.model)
         with torch.inference_mode():
             return _log_softmax(self._forward(ids, mask, keep=1, use_cache=False).logits[:, -1])
 
@@ -116,6 +135,7 @@ class NextToken:
         """
         import torch
 
+        reset_ropes(self.model)
         with torch.inference_mode():
             if self._header.fit([one[: common_length(one, other)] for one, other in pairs]):
                 self._trusted_length = 0

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from softpref.data.model_lengths import alike, reset_ropes
 from softpref.data.pairs import Message, Text, text_of
 from softpref.errors import InputError, OptionError
 from softpref.judges.base import UNASKED, Answer, Question
@@ -107,8 +108,11 @@ class RewardModelJudge:
                 scores[key] = encoded
             else:
                 new[key] = encoded
-        for batch in in_groups(sorted(new, key=lambda key: -len(new[key]["input_ids"])), self.batch_size):
-            scores |= zip(batch, self._forward([new[key] for key in batch]), strict=True)
+        lengths = {key: len(row["input_ids"]) for key, row in new.items()}
+        for batch in in_groups(sorted(new, key=lambda key: -lengths[key]), self.batch_size):
+            for places in alike(self.model, [lengths[key] for key in batch]):
+                keys = [batch[place] for place in places]
+                scores |= zip(keys, self._forward([new[key] for key in keys]), strict=True)
 
     def _forward(self, rows: Sequence[Row]) -> list[float]:
         """N scores. Padded on the right with the id that the model's pooling takes for padding."""
@@ -123,6 +127,7 @@ class RewardModelJudge:
             name: pad_sequence(column, batch_first=True, padding_value=fill.get(name, 0)).to(device)
             for name, column in columns.items()
         }
+        reset_ropes(self.model)
         with torch.inference_mode():
             scores: list[float] = self.model(**padded).logits.cpu().double().squeeze(1).tolist()
         return scores

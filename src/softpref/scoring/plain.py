@@ -57,7 +57,7 @@ def response_logps(model: nn.Module, sequences: Sequences, grouping: Grouping = 
     reset_ropes(model)
     sums = []
     for i, group in enumerate(groups):
-        with _without_sync(model) if i + 1 < len(groups) else nullcontext():
+        with without_sync(model) if i + 1 < len(groups) else nullcontext():
             sums.append(_padded_sums(model, [sequences[place] for place in group]))
         if len(groups) > 1:
             reset_ropes(model)
@@ -67,7 +67,7 @@ def response_logps(model: nn.Module, sequences: Sequences, grouping: Grouping = 
     return torch.cat(sums)[order], lengths
 
 
-def _without_sync(model: nn.Module) -> AbstractContextManager[Any]:
+def without_sync(model: nn.Module) -> AbstractContextManager[Any]:
     """Of several forwards before one backward pass, data parallelism prepares the last alone."""
     # asked of the class: an adapter's wrapper would look into its base
     return model.no_sync() if hasattr(type(model), "no_sync") else nullcontext()  # type: ignore[operator]

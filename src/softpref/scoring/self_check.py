@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from softpref.data.batching import micro_batches, packed_tokens, padded_tokens
-from softpref.data.model_lengths import common_length, thresholds
+from softpref.data.model_lengths import one_rope_length, shows_more, thresholds
 from softpref.data.tokenization import TokenizedPair
 from softpref.errors import OptionError
 from softpref.scoring.attention import CannotPackError
@@ -86,7 +86,7 @@ class CheckedScorer:
         """
         own = [pair for pair in pairs if not self.packed or self.packs([pair])]
         long = max(own, key=longest_sequence, default=None)
-        if long is None or not self.checks or not _is_new(longest_sequence(long), self.longest, thresholds(model)):
+        if long is None or not self.checks or not shows_more(longest_sequence(long), self.longest, thresholds(model)):
             return self
         start = [scorer for scorer, _ in WAYS].index(self.scorer)
         both = [long] if self.company is None else [long, self.company]
@@ -99,11 +99,6 @@ class CheckedScorer:
 def longest_sequence(pair: TokenizedPair) -> int:
     """Tokens of the prompt and the longer response."""
     return len(pair.prompt) + max(len(pair.chosen), len(pair.rejected))
-
-
-def _is_new(length: int, checked: int, limits: Sequence[int]) -> bool:
-    """Whether a row goes as far beyond a limit as none that was checked: the first does, and then what is twice as far."""
-    return any(length > limit and length - limit >= 2 * max(0, checked - limit) for limit in (0, *limits))
 
 
 def checked_scorer(model: nn.Module, pairs: Sequence[TokenizedPair], prefix_sharing: str = "auto") -> CheckedScorer:
@@ -133,7 +128,7 @@ def _asked_for(found: CheckedScorer, prefix_sharing: str) -> CheckedScorer:
 
 def _first_agreeing(model: nn.Module, pairs: Sequence[TokenizedPair], place: str, start: int = 0) -> CheckedScorer:
     """The first of the ways, from ``start`` on, that gives the log-probs of every response alone."""
-    together = common_length(model)
+    together = one_rope_length(model)
     # rows of another rope are computed on the plain path, and would show nothing of the fast one
     pairs = [pair for pair in pairs if together is None or longest_sequence(pair) <= together] or pairs
     right, failure = one_by_one(model, pairs), _Failure()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from softpref.data.model_lengths import common_length, reset_ropes
+from softpref.data.model_lengths import one_rope_length, reset_ropes
 from softpref.data.tokenization import TokenizedPair
 from softpref.scoring.attention import CannotPackError, causal_lm, packed_attention
 from softpref.scoring.chunked_head import HeadRule, token_logps
@@ -43,7 +43,7 @@ class PackedScorer:
 
         Pairs with a sequence of another rope than the short ones' are computed on the plain path, all of them.
         """
-        together = common_length(model)
+        together = one_rope_length(model)
         if together is not None:
             if any(len(pair.prompt) + max(len(pair.chosen), len(pair.rejected)) > together for pair in pairs):
                 return pair_logps(model, pairs)

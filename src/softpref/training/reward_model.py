@@ -7,6 +7,7 @@ log-ratio and β = 1. So a difference of scores is a log-odds, and the judge's s
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from copy import copy
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
@@ -16,10 +17,12 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import Trainer, TrainingArguments
 
 from softpref.core import PairLogps, preference_loss
+from softpref.data.model_lengths import alike, reset_ropes
 from softpref.data.pairs import PairSet, PreferencePair
 from softpref.errors import DataError, Fault, InputError, OptionError
 from softpref.judges.reward_model import RewardModelJudge
 from softpref.loading.vocabulary import check_vocabulary, embedding_rows, name_of
+from softpref.scoring.plain import without_sync
 from softpref.training.trainer import rows_of
 from softpref.training.trainer_inputs import PASSED_ON, check_rows, plain_arguments, tokenizer_of
 from softpref.training.trl_arguments import trainer_arguments
@@ -88,13 +91,25 @@ class RewardModelTrainer(Trainer):
         num_items_in_batch: Tensor | None = None,
     ) -> Any:
         """``Σ w·ℓ / Σ w`` over the batch."""
-        rewards = model(**self._padded([row for first, second, _, _ in inputs for row in (first, second)])).logits
-        rewards = rewards.float().reshape(-1, 2)  # (B, 2)
+        rewards = self._rewards(model, [row for first, second, _, _ in inputs for row in (first, second)]).reshape(
+            -1, 2
+        )  # (B, 2)
         labels, weights = (rewards.new_tensor([pair[i] for pair in inputs]) for i in (2, 3))
         zero = torch.zeros_like(labels)
         losses = preference_loss("cdpo", PairLogps(rewards[:, 0], rewards[:, 1], zero, zero), labels, beta=1.0)
         loss = (losses * weights).sum() / weights.sum().clamp_min(torch.finfo(losses.dtype).tiny)
         return (loss, None) if return_outputs else loss
+
+    def _rewards(self, model: nn.Module, rows: Sequence[dict[str, list[int]]]) -> Tensor:
+        """(N,) scores in fp32; rows with another rope each have a forward each."""
+        groups = alike(model, [len(row["input_ids"]) for row in rows])
+        found = []
+        for i, group in enumerate(groups):
+            reset_ropes(model)
+            with without_sync(model) if i + 1 < len(groups) else nullcontext():
+                found.append(model(**self._padded([rows[place] for place in group])).logits.float().reshape(-1))
+        scores = torch.cat(found)
+        return scores[torch.tensor([place for group in groups for place in group], device=scores.device).argsort()]
 
     def _padded(self, rows: Sequence[dict[str, list[int]]]) -> dict[str, Tensor]:
         columns = {name: [torch.tensor(row[name]) for row in rows] for name in rows[0]}

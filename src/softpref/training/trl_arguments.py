@@ -22,7 +22,7 @@ class Refusal:
     harmless: tuple[Any, ...] = (None,)
 
 
-_SET_ON_THE_MODEL = "set model.config.router_aux_loss_coef before the model is given"
+_SET_ON_THE_MODEL = "set output_router_logits to True and router_aux_loss_coef in model.config before the model is given"
 _LENGTHS = "max_length bounds prompt + response; give that"
 _STRATEGY = "rows of like length are already computed together within an update (max_tokens_per_batch); leave it out"
 _TR_DPO = "the reference does not move here; leave it out"
