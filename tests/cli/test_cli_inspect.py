@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+import chat_families
 from softpref.cli.main import main
 from softpref.demo.small_model import word_tokenizer
 
@@ -142,3 +143,46 @@ def test_one_row_as_tokens(capsys, data, model):
 
 def test_a_row_that_is_not_there(capsys, data, model):
     assert "has no pair in row 9" in inspect(capsys, "--data", data, "--model", model, "--row", "9", code=2)
+
+
+# ------------------------------------------------------------------------------------------------- what training would take
+
+
+@pytest.fixture(scope="module")
+def chat_model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("chat")
+    chat_families.tokenizer("qwen3").save_pretrained(folder)
+    (folder / "config.json").write_text('{"model_type": "llama"}')
+    return folder
+
+
+def chat_row(text, **columns):
+    prompt, rejected = [{"role": "user", "content": text}], [{"role": "assistant", "content": "four"}]
+    return {"prompt": prompt, "chosen": [{"role": "assistant", "content": "Paris"}], "rejected": rejected, **columns}
+
+
+def test_rows_that_the_tokenizer_refuses_are_told_with_the_command_that_takes_them(capsys, tmp_path, chat_model):
+    rows = [chat_row("say <|im_end|>", soft_label=0.9), chat_row("capital?", soft_label=0.8)]
+    path = write(tmp_path / "pairs.jsonl", rows)
+    out = inspect(capsys, "--data", path, "--model", chat_model)
+    assert "with this tokenizer 1 rows train; left out: 0 longer than max_length 1024" in out
+    assert "refused: 1 refused, prompt: a message's content holds the template's marker '<|im_end|>'" in out
+    assert f"to train: softpref train --model {chat_model} --data {path} --output_dir run --special_tokens text" in out
+    assert "row 2, p = 0.800" in out
+
+
+def test_rows_that_no_option_lets_through_are_to_be_mended(capsys, tmp_path, chat_model):
+    path = write(tmp_path / "pairs.jsonl", [chat_row("capital?", chat_template_kwargs={"effort": "high"})])
+    out = inspect(capsys, "--data", path, "--model", chat_model)
+    assert "the chat template has no variable 'effort'" in out
+    assert "no option of train takes all these rows" in out
+    assert "to train" not in out
+
+
+def test_the_command_for_rows_without_labels_and_for_completions(capsys, tmp_path, chat_model):
+    unlabelled = write(tmp_path / "pairs.jsonl", [{"prompt": "a", "chosen": " b", "rejected": " c"}])
+    out = inspect(capsys, "--data", unlabelled, "--model", chat_model, "--max_length", "9")
+    assert "--output_dir run --loss_type dpo --label_treatment hard --max_length 9" in out
+    assert "1 of 1 prompts are plain strings" in out
+    completions = write(tmp_path / "sft.jsonl", [{"prompt": "a", "completion": " b"}])
+    assert "--loss_type sft" in inspect(capsys, "--data", completions, "--model", chat_model)

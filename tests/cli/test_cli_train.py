@@ -85,7 +85,7 @@ def test_a_run_leaves_what_makes_it_repeatable(finished, place):
     }
     assert run["finished"]["steps"] == 6
     assert run["step_0_difference"] == 0.0
-    assert run["data"]["tokens"] == {"kept": 16, "cut": 0, "too_long": 0, "boundary": 0, "identical": 0}
+    assert run["data"]["tokens"] == {"kept": 16, "cut": 0, "too_long": 0, "boundary": 0, "identical": 0, "common": 0}
     assert run["data"]["reading"]["ties"] == 1
     assert sum(run["data"]["labels"]["histogram"]) == 16
     assert len(run["reference"]) == len(run["data"]["fingerprint"]) == 64

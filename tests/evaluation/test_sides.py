@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from softpref.data.formats import write_rows
+from softpref.data.rendering import Prompt
 from softpref.errors import DataError, InputError, OptionError
 from softpref.evaluation.sides import (
     Answers,
@@ -122,3 +123,16 @@ def test_a_column_answers_every_row(tmp_path):
     write_rows(tmp_path / "d.jsonl", [{"prompt": "p", "best": "x"}, {"prompt": "p", "best": "y"}])
     prompts = read_prompts_of(tmp_path / "d.jsonl", ["m"])
     assert answers_from_column(prompts, "best").by_place == {0: ["x"], 1: ["y"]}
+
+
+# -------------------------------------------------------------------------------------------------- what a model is asked
+
+
+def test_a_model_is_asked_with_the_tools_of_the_row(tmp_path):
+    messages, tools = [{"role": "user", "content": [{"type": "text", "text": "tea?"}]}], [{"name": "kettle"}]
+    path = tmp_path / "prompts.jsonl"
+    write_rows(path, [{"prompt": messages, "tools": tools}, {"prompt": "tea?"}])
+    prompts = read_prompts_of(str(path), ["some/model"])
+    plain = [{"role": "user", "content": "tea?"}]
+    assert prompts.texts == (plain, "tea?")
+    assert prompts.asked == [Prompt(plain, {"tools": tools}), "tea?"]

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from softpref.data.rendering import prompt_with
 from softpref.data.tokenization import PromptEncoder
 from softpref.demo.small_model import small_llama
 from softpref.errors import OptionError
@@ -124,6 +125,24 @@ def test_a_conversation_is_answered_through_the_template(model, word_tokenizer):
 # -------------------------------------------------------------------------------------------------- sampling
 
 SAMPLED = Sampling(temperature=1.0, samples=3, max_new_tokens=10, batch_size=6, seed=4)
+
+
+def test_a_conversation_is_answered_with_its_tools_and_template_arguments(model, word_tokenizer):
+    tokenizer = copy.deepcopy(word_tokenizer)
+    tokenizer.chat_template = "{{ messages[0].content }}{% if tools %} {{ tools[0].name }}{% endif %} {{ drink or 'tea' }} :"
+    conversation = [{"role": "user", "content": "make"}]
+    prompts = [conversation, prompt_with(conversation, [{"name": "pot"}], {"drink": "water"})]
+    asked = Sampling(max_new_tokens=12, chat_template_kwargs={"drink": "leaves"})
+    answered = by_place(run(model, tokenizer, prompts, asked))
+    as_text = by_place(run(model, word_tokenizer, ["make leaves :", "make pot water :"], GREEDY))
+    assert {place: response.tokens for place, response in answered.items()} == {
+        place: response.tokens for place, response in as_text.items()
+    }
+
+
+def test_records_without_template_arguments_are_as_they_were():
+    assert "chat_template_kwargs" not in GREEDY.as_dict()
+    assert replace(GREEDY, chat_template_kwargs={"a": 1}).as_dict()["chat_template_kwargs"] == {"a": 1}
 
 
 def test_a_resumed_run_gives_what_an_unbroken_one_gives(model, word_tokenizer):

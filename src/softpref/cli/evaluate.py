@@ -26,6 +26,7 @@ class GenerationOptions:
         generation_seed: Seed of sampling.
         engine: What generates: transformers, or vllm where it is installed.
         engine_options: What vLLM's LLM takes, such as {gpu_memory_utilization: 0.8}.
+        chat_template_kwargs: Variables of the chat template, such as {enable_thinking: false}; a row's own come before them.
     """
 
     temperature: float = 0.0
@@ -36,6 +37,7 @@ class GenerationOptions:
     generation_seed: int = 0
     engine: str = "transformers"
     engine_options: dict[str, Any] = field(default_factory=dict)
+    chat_template_kwargs: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(kw_only=True)
@@ -81,6 +83,7 @@ def sampling_of(options: GenerationOptions) -> Sampling:
         seed=options.generation_seed,
         engine=options.engine,
         engine_options=options.engine_options,
+        chat_template_kwargs=options.chat_template_kwargs,
     )
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 import statistics
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ class InspectOptions:
         data: JSONL or CSV file.
         model: Folder or Hub name of a model; its tokenizer then shows one row as tokens.
         row: Which row to show as tokens, counted from 1 as in the file; the first kept one if not given.
-        max_length: Tokens of prompt and one response, for the token view.
+        max_length: Tokens of prompt and one response, as in train.
         html: HTML file for a page about the pairs: agreement, labels, position, lengths, and which pairs are unsure.
         annotators: Columns or paths (meta.judges) that hold opinions: P(first side preferred), counts [first, second] or
             [first, neither, second], or a mapping of those by name. For the page.
@@ -87,7 +88,9 @@ def run(argv: Sequence[str]) -> None:
     else:
         show_completions(options.data, rows, console)
     if options.model is not None:
-        show_tokens(rows, options, console)
+        refused = show_training(rows, options, console)
+        if options.row is not None or len(refused) < len(rows):
+            show_tokens(rows, refused, options, console)
 
 
 def _check_page(options: InspectOptions) -> None:
@@ -209,16 +212,76 @@ def _rows(rows: Sequence[int], count: int | None = None) -> str:
     return f"rows {shown}, …" if (count or len(rows)) > SHOWN_ROWS else f"rows {shown}"
 
 
-def show_tokens(rows: Sequence[PreferencePair | Completion], options: InspectOptions, console: Console) -> None:
+# What a refused row's fault names as an option is the option that lets it through.
+_LETS_THROUGH = {
+    "boundary: common": "--boundary common",
+    "boundary: drop": "--boundary drop",
+    "special_tokens: text": "--special_tokens text",
+}
+
+
+def show_training(rows: Sequence[PreferencePair | Completion], options: InspectOptions, console: Console) -> set[int]:
+    """Print what training would make of the rows with this model's tokenizer, and the command that trains; the refused rows."""
+    from softpref.data.token_notes import token_notes
+    from softpref.data.tokenization import TokenOptions, tokens_and_faults
+    from softpref.loading.models import load_tokenizer
+
+    tokenizer = load_tokenizer(str(options.model))
+    pairs = isinstance(rows, PairSet)
+    tokens, faults = tokens_and_faults(rows, tokenizer, TokenOptions(options.max_length), name=options.data, with_rejected=pairs)
+    counts, refused = tokens.counts, {fault.row for fault in faults}
+    console.print(
+        f"\nwith this tokenizer {counts.kept} rows train; left out: {counts.too_long} longer than max_length "
+        f"{options.max_length}, {counts.identical} whose sides are the same tokens; refused: {len(refused)}"
+    )
+    kinds: dict[tuple[str, str, str], list[int]] = {}
+    for fault in faults:
+        kinds.setdefault((fault.field, fault.problem, fault.mend), []).append(fault.row)
+    for (field_, problem, mend), numbers in kinds.items():
+        _show_odd(f"refused, {field_}: {problem}; {mend}", len(numbers), numbers, console)
+    for note in token_notes(rows, counts, tokenizer):
+        console.print(f"[yellow]note[/yellow]: {escape(note)}")
+    _show_command(rows, [mend for _, _, mend in kinds], counts.kept, options, console)
+    return refused
+
+
+def _show_command(
+    rows: Sequence[PreferencePair | Completion], mends: Sequence[str], kept: int, options: InspectOptions, console: Console
+) -> None:
+    lets = [next((option for name, option in _LETS_THROUGH.items() if name in mend), None) for mend in mends]
+    if None in lets:
+        console.print("no option of train takes all these rows: mend those that are refused first")
+        return
+    if not kept and not lets:
+        console.print("no row would train: give a larger max_length")
+        return
+    needed = {option.split()[0]: option for option in reversed(lets) if option}
+    command = ["softpref train", f"--model {shlex.quote(str(options.model))}", f"--data {shlex.quote(options.data)}"]
+    command += ["--output_dir run", *_labels_asked(rows), *needed.values()]
+    if options.max_length != InspectOptions.max_length:
+        command.append(f"--max_length {'null' if options.max_length is None else options.max_length}")
+    console.print(escape(f"to train: {' '.join(command)}"))
+
+
+def _labels_asked(rows: Sequence[PreferencePair | Completion]) -> list[str]:
+    if not isinstance(rows, PairSet):
+        return ["--loss_type sft"]
+    dropped = ["--reading.identical drop"] if rows.reading.identical_dropped else []
+    return dropped if rows.labelled else [*dropped, "--loss_type dpo", "--label_treatment hard"]
+
+
+def show_tokens(
+    rows: Sequence[PreferencePair | Completion], refused: Container[int], options: InspectOptions, console: Console
+) -> None:
     """Print one row as coloured tokens: the prompt, and what is trained on, each token apart."""
     from softpref.data.tokenization import TokenOptions, tokenize_pairs
     from softpref.loading.models import load_tokenizer
 
-    wanted = [row for row in rows if options.row is None or row.row == options.row][:1]
+    wanted = [row for row in rows if row.row == options.row or (options.row is None and row.row not in refused)][:1]
     if not wanted or options.model is None:
         raise OptionError(f"{options.data} has no pair in row {options.row}")
     pairs = isinstance(wanted[0], PreferencePair)
-    tokenizer, limits = load_tokenizer(options.model), TokenOptions(options.max_length, identical="keep")
+    tokenizer, limits = load_tokenizer(options.model), TokenOptions(None, identical="keep")
     [tokens] = tokenize_pairs(wanted, tokenizer, limits, name=options.data, with_rejected=pairs)
     label = "" if tokens.soft_label is None else f", p = {tokens.soft_label:.3f}"
     what = "[green]chosen[/green] and [red]rejected[/red], each" if pairs else "[green]completion[/green],"

@@ -10,7 +10,7 @@ from softpref.data.files import atomic_write, strict_json
 from softpref.data.pairs import Completion, PairSet, PreferencePair, template_columns
 from softpref.data.read_options import ReadOptions
 from softpref.data.readers import read_rows
-from softpref.data.validation import check_prompts, completions_from_rows, pairs_from_rows
+from softpref.data.validation import completions_from_rows, pairs_from_rows, prompts_from_rows
 from softpref.errors import Fault
 
 
@@ -58,8 +58,7 @@ def read_prompts(path: str | Path) -> list[dict[str, Any]]:
 def read_numbered_prompts(path: str | Path) -> list[tuple[int, dict[str, Any]]]:
     """``read_prompts``, each row with its number in the file, for messages that name it."""
     rows, faults = read_rows(Path(path))
-    check_prompts(rows, str(path), faults)
-    return rows
+    return prompts_from_rows(rows, str(path), faults)
 
 
 def write_rows(path: str | Path, rows: Iterable[Mapping[str, Any]]) -> None:

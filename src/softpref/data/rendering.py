@@ -47,6 +47,11 @@ class Prompt:
     text: Text
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def bare(self) -> AnyPrompt:
+        """The text alone where there is nothing beside it."""
+        return self if self.arguments else self.text
+
     @cached_property
     def key(self) -> str:
         """The same for prompts that are rendered alike."""

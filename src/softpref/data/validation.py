@@ -123,13 +123,24 @@ def completions_from_rows(
     return found
 
 
-def check_prompts(rows: Iterable[tuple[int, Mapping[str, Any]]], name: str, faults: Sequence[Fault] = ()) -> None:
-    """Raise DataError with every fault of a file of which only ``prompt`` is read."""
+def prompts_from_rows(
+    rows: Iterable[tuple[int, Mapping[str, Any]]], name: str, faults: Sequence[Fault] = ()
+) -> list[tuple[int, dict[str, Any]]]:
+    """Numbered rows with a validated ``prompt``, and with what its chat template gets beside it where there is any.
+
+    Raises DataError with every fault of the file.
+    """
     table = _Table(name, list(rows), list(faults))
     table.check_rows("prompt")
+    prompts = []
     for row in table.readers():
-        row.text("prompt")
+        prompt = row.text("prompt")
+        if prompt is not None:
+            beside = {key: value for key, value in _for_template(row, prompt).items() if value is not None}
+            others = {key: value for key, value in row.values.items() if key not in TEMPLATE_FIELDS}
+            prompts.append((row.row, {**others, "prompt": prompt, **beside}))
     table.raise_faults()
+    return prompts
 
 
 def _sides(table: _Table) -> tuple[str, str]:

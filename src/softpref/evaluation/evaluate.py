@@ -73,7 +73,7 @@ def evaluate(
     if reward is not None:
         result["reward"] = _reward(reward, repeated, paired)
     if ours.generated and theirs.generated and sampling.temperature == sampling.top_p == 1:
-        ratios = sample_log_ratios(model, against, prompts.texts, ours.generated)
+        ratios = sample_log_ratios(model, against, prompts.asked, ours.generated, sampling)
         clusters = [text_of(prompts.texts[response.prompt]) for response in ours.generated]
         result["kl"] = cluster_bootstrap(np.mean, ratios, clusters=clusters).as_dict()
     was_sampled = sampling.as_dict() if ours.generated or theirs.generated else None

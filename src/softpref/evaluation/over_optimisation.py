@@ -15,15 +15,16 @@ from numpy.typing import NDArray
 
 from softpref.data.files import write_json
 from softpref.data.formats import read_pairs
-from softpref.data.pairs import PairSet, PreferencePair, Text
+from softpref.data.pairs import PairSet, PreferencePair
 from softpref.data.read_options import ReadOptions
-from softpref.data.tokenization import PromptEncoder, TokenizedPair
+from softpref.data.rendering import AnyPrompt
+from softpref.data.tokenization import TokenizedPair
 from softpref.errors import InputError, OptionError
 from softpref.evaluation.classification import SideScores, side_scores
 from softpref.evaluation.classify import label_bins, mean_or_none, require_labels
 from softpref.evaluation.provenance import command_line
 from softpref.evaluation.trained_by import reference_of_run, run_record
-from softpref.generation.sampling import Response
+from softpref.generation.sampling import Response, Sampling
 from softpref.loading.models import check_model, load_policy, load_tokenizer
 from softpref.loading.vocabulary import embedding_rows, refuse_unknown_ids
 from softpref.run_folder import (
@@ -180,13 +181,19 @@ def _sampled_kl(run: Path, reference: str) -> dict[str, Any] | None:
     return None
 
 
-def sample_log_ratios(model: str, reference: str, prompts: Sequence[Text], responses: Sequence[Response]) -> Floats:
+def sample_log_ratios(
+    model: str,
+    reference: str,
+    prompts: Sequence[AnyPrompt],
+    responses: Sequence[Response],
+    sampling: Sampling | None = None,
+) -> Floats:
     """log π(y|x) − log π_ref(y|x) of each response, (N,) in nats; ``responses`` point into ``prompts``.
 
-    Their mean over samples of the model at temperature 1 estimates KL(π ‖ π_ref) without bias; at any other temperature it
-    does not.
+    ``sampling`` is what drew them: its template arguments are part of the prompts. Their mean over samples of the model at
+    temperature 1 estimates KL(π ‖ π_ref) without bias; at any other temperature it does not.
     """
-    encoder = PromptEncoder(load_tokenizer(model))
+    encoder = (sampling or Sampling()).encoder(load_tokenizer(model))
     samples = [
         TokenizedPair(encoder.prompt(prompts[r.prompt]), list(r.tokens), [], None, 1.0, i) for i, r in enumerate(responses)
     ]

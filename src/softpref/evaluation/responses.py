@@ -12,6 +12,7 @@ from typing import Any
 
 from softpref.data.files import write_json
 from softpref.data.pairs import Text
+from softpref.data.rendering import AnyPrompt, Prompt
 from softpref.errors import InputError, OptionError
 from softpref.generation.engine import deciding, require_engine
 from softpref.generation.sampling import Response, Sampling
@@ -30,7 +31,7 @@ from softpref.run_folder import read_lines
 
 def generated(
     model: str,
-    prompts: Sequence[Text],
+    prompts: Sequence[AnyPrompt],
     sampling: Sampling,
     file: Path,
     on_batch: Callable[[int], None] | None = None,
@@ -81,7 +82,11 @@ def _stamp(model: str) -> str:
 
 
 def _digest(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, ensure_ascii=False).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(value, ensure_ascii=False, default=_as_json).encode()).hexdigest()
+
+
+def _as_json(prompt: Prompt) -> Any:
+    return asdict(prompt)
 
 
 def _already(file: Path, settings: dict[str, Any]) -> dict[tuple[int, int], Response]:
@@ -112,7 +117,7 @@ def _cut_torn_line(file: Path) -> None:
 
 def _generate_missing(
     model: str,
-    prompts: Sequence[Text],
+    prompts: Sequence[AnyPrompt],
     sampling: Sampling,
     file: Path,
     done: dict[tuple[int, int], Response],
@@ -129,7 +134,7 @@ def _generate_missing(
 
 
 def _through_transformers(
-    model: str, prompts: Sequence[Text], sampling: Sampling, done: Container[int]
+    model: str, prompts: Sequence[AnyPrompt], sampling: Sampling, done: Container[int]
 ) -> Iterator[list[Response]]:
     from softpref.generation.sampling import generate
 
@@ -138,7 +143,7 @@ def _through_transformers(
     yield from generate(policy, tokenizer, prompts, sampling, done)
 
 
-def _through_vllm(model: str, prompts: Sequence[Text], sampling: Sampling, done: Container[int]) -> Iterator[list[Response]]:
+def _through_vllm(model: str, prompts: Sequence[AnyPrompt], sampling: Sampling, done: Container[int]) -> Iterator[list[Response]]:
     from softpref.generation.vllm_engine import VllmEngine
 
     require_engine("vllm")
@@ -153,7 +158,7 @@ def _through_vllm(model: str, prompts: Sequence[Text], sampling: Sampling, done:
         yield from engine.responses(tokenizer, load_generation_config(folder), prompts, sampling, done)
 
 
-_ENGINES: Mapping[str, Callable[[str, Sequence[Text], Sampling, Container[int]], Iterator[list[Response]]]] = {
+_ENGINES: Mapping[str, Callable[[str, Sequence[AnyPrompt], Sampling, Container[int]], Iterator[list[Response]]]] = {
     "transformers": _through_transformers,
     "vllm": _through_vllm,
 }

@@ -10,11 +10,13 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from softpref.data.formats import read_numbered_prompts
-from softpref.data.pairs import Text
+from softpref.data.pairs import TEMPLATE_FIELDS, Text
+from softpref.data.rendering import AnyPrompt, prompt_with
 from softpref.errors import InputError, OptionError
 from softpref.evaluation.naming import FILE_SUFFIXES
 from softpref.evaluation.responses import from_column, generated
@@ -31,6 +33,12 @@ class Prompts:
 
     def __len__(self) -> int:
         return len(self.texts)
+
+    @cached_property
+    def asked(self) -> list[AnyPrompt]:
+        """The prompts as a model is asked them: with the tools and template arguments of their rows."""
+        beside = [{key: row.get(key) for key in TEMPLATE_FIELDS} for _, row in self.rows] or [{}] * len(self)
+        return [prompt_with(text, **given).bare for text, given in zip(self.texts, beside, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -143,7 +151,7 @@ def answers_from_model(
     on_batch: Callable[[int], None] | None = None,
 ) -> Answers:
     """Responses generated for the prompts at these places; on disk as they come, see ``generated``."""
-    found = generated(model, [prompts.texts[i] for i in places], sampling, file, on_batch)
+    found = generated(model, [prompts.asked[i] for i in places], sampling, file, on_batch)
     by_place: dict[int, list[Text]] = defaultdict(list)
     for response in found:
         by_place[places[response.prompt]].append(response.text)

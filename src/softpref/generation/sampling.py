@@ -6,8 +6,8 @@ from collections.abc import Collection, Container, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from softpref.data.pairs import Text
-from softpref.data.tokenization import PromptEncoder
+from softpref.data.prompt_encoder import PromptEncoder
+from softpref.data.rendering import AnyPrompt
 from softpref.errors import OptionError
 from softpref.generation.engine import check_engine
 from softpref.loading.vocabulary import embedding_rows, name_of, refuse_unknown_ids
@@ -27,6 +27,7 @@ class Sampling:
         batch_size: prompts × samples at a time.
         engine: transformers, or vllm where it is installed.
         engine_options: what vLLM's ``LLM`` takes, such as ``{"gpu_memory_utilization": 0.8}``.
+        chat_template_kwargs: variables of the chat template, for every prompt; a prompt's own come before them.
     """
 
     temperature: float = 0.0
@@ -37,6 +38,7 @@ class Sampling:
     seed: int = 0
     engine: str = "transformers"
     engine_options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    chat_template_kwargs: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         check_engine(self.engine, self.engine_options)
@@ -52,8 +54,12 @@ class Sampling:
             raise OptionError("top_p has no effect with greedy decoding: leave it out, or set a temperature")
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return asdict(self)
+        """Plain values, for JSON. Records made before the template had arguments name none."""
+        return {name: value for name, value in asdict(self).items() if name != "chat_template_kwargs" or value}
+
+    def encoder(self, tokenizer: PreTrainedTokenizerBase) -> PromptEncoder:
+        """What renders and tokenises the prompts that are answered: special tokens inside messages are text."""
+        return PromptEncoder(tokenizer, self.chat_template_kwargs, special_tokens="text")
 
 
 @dataclass(frozen=True)
@@ -75,7 +81,7 @@ class Response:
 def generate(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    prompts: Sequence[Text],
+    prompts: Sequence[AnyPrompt],
     sampling: Sampling,
     done: Container[int] = frozenset(),
 ) -> Iterator[list[Response]]:
@@ -84,7 +90,7 @@ def generate(
     ``done`` holds the places of prompts that have their responses; a batch of which all are done is passed over. Batches are
     cut and seeded alike whatever is done, so a resumed run gives the text that an unbroken one would have given.
     """
-    encoder = PromptEncoder(tokenizer)
+    encoder = sampling.encoder(tokenizer)
     encoded = [encoder.prompt(prompt) for prompt in prompts]
     refuse_unknown_ids(encoded, embedding_rows(model), name_of(model))
     order = sorted(range(len(prompts)), key=lambda i: -len(encoded[i]))

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from softpref.data.pairs import Text
-from softpref.data.tokenization import PromptEncoder
+from softpref.data.rendering import AnyPrompt
 from softpref.errors import InputError
 from softpref.generation.engine import require_engine
 from softpref.generation.sampling import Response, Sampling, response_of, terminators_of
@@ -59,7 +58,7 @@ class VllmEngine:
         self,
         tokenizer: PreTrainedTokenizerBase,
         config: GenerationConfig,
-        prompts: Sequence[Text],
+        prompts: Sequence[AnyPrompt],
         sampling: Sampling,
         done: Container[int] = frozenset(),
     ) -> Iterator[list[Response]]:
@@ -69,7 +68,7 @@ class VllmEngine:
         Every response has a seed of its own. On a CPU in float32 the same comes out whatever is drawn beside it; kernels of
         GPUs round differently in other company, and may then draw another token.
         """  # noqa: D205
-        encoder = PromptEncoder(tokenizer)
+        encoder = sampling.encoder(tokenizer)
         ends = terminators_of(encoder, config)
         encoded = [encoder.prompt(prompt) for prompt in prompts]
         self._refuse_too_long(max(map(len, encoded), default=0), sampling.max_new_tokens)

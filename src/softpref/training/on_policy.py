@@ -13,10 +13,11 @@ import numpy as np
 from softpref.data.columns import how_to_mend, looks_read
 from softpref.data.files import strict_json
 from softpref.data.formats import read_numbered_prompts
-from softpref.data.pairs import Text
+from softpref.data.pairs import TEMPLATE_FIELDS, Text
 from softpref.data.prompt_encoder import PromptEncoder, SideError
-from softpref.data.tokenization import TokenCounts, TokenizedPair
-from softpref.data.validation import check_prompts
+from softpref.data.rendering import AnyPrompt, prompt_with
+from softpref.data.tokenization import TokenCounts, TokenizedPair, TokenOptions
+from softpref.data.validation import prompts_from_rows
 from softpref.errors import DataError, Fault, InputError
 from softpref.generation.sampling import Response, Sampling
 from softpref.run_folder import read_lines
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from softpref.core.pair import PairLogps
 
-READ = ("prompt", "id", "meta")
+READ = ("prompt", "id", "meta", *TEMPLATE_FIELDS)
 
 # Nats a token, mean over what was drawn for one update.
 ENGINE_TOLERANCE = 0.05
@@ -43,7 +44,7 @@ class Sampler(Protocol):
         self,
         model: PreTrainedModel,
         tokenizer: PreTrainedTokenizerBase,
-        prompts: Sequence[Text],
+        prompts: Sequence[AnyPrompt],
         sampling: Sampling,
     ) -> Iterable[list[Response]]:
         """Responses of ``model`` as it is now."""
@@ -55,12 +56,16 @@ class Sampler(Protocol):
 
 @dataclass(frozen=True)
 class OnlinePrompt:
-    """One prompt, its ids, and the row it stands in. ``weight`` is 0 for one that a data loader repeats as padding."""
+    """One prompt, its ids, and the row it stands in. ``weight`` is 0 for one that a data loader repeats as padding.
+
+    ``asked`` is the prompt as the policy is asked it: with the tools and template arguments of its row.
+    """
 
     prompt: Text
     ids: list[int]
     row: int
     weight: float = 1.0
+    asked: AnyPrompt | None = None
 
 
 @dataclass
@@ -79,10 +84,12 @@ class OnlinePrompts(Sequence[OnlinePrompt]):
 
 @dataclass(frozen=True)
 class PromptRow:
-    """A prompt as it was read."""
+    """A prompt as it was read, and what its chat template gets beside it."""
 
     prompt: Text
     row: int
+    tools: Sequence[Mapping[str, Any]] | None = None
+    chat_template_kwargs: Mapping[str, Any] | None = None
 
 
 def read_online_prompts(path: str | Path) -> list[PromptRow]:
@@ -98,8 +105,7 @@ def prompt_rows(dataset: Any, name: str) -> list[PromptRow]:
     numbered = [(i, {"prompt": row} if isinstance(row, str) else row) for i, row in enumerate(rows, start=1)]
     if not all(isinstance(row, Mapping) for _, row in numbered):
         raise InputError(f"{name}: holds {type(rows[0]).__name__}; online training takes prompts, or rows with a prompt")
-    check_prompts(numbered, name, [])
-    return _prompt_rows(numbered, name)
+    return _prompt_rows(prompts_from_rows(numbered, name), name)
 
 
 def _prompt_rows(rows: Sequence[tuple[int, Mapping[str, Any]]], name: str) -> list[PromptRow]:
@@ -107,7 +113,7 @@ def _prompt_rows(rows: Sequence[tuple[int, Mapping[str, Any]]], name: str) -> li
     unread = {column: number for number, row in reversed(rows) for column in row if column not in READ}
     known = ("chosen", "rejected", "response_1", "response_2", "completion")
     faults = [
-        Fault(number, column, "is not read online", "keep prompt, id and meta only")
+        Fault(number, column, "is not read online", f"keep {', '.join(READ)} only")
         if column in known
         else Fault(number, column, "looks as if it were read, and is not", how_to_mend(column, READ))
         for column, number in unread.items()
@@ -115,31 +121,33 @@ def _prompt_rows(rows: Sequence[tuple[int, Mapping[str, Any]]], name: str) -> li
     ]
     if faults:
         raise DataError(name, faults)
-    return [PromptRow(row["prompt"], number) for number, row in rows]
+    return [PromptRow(row["prompt"], number, **{key: row.get(key) for key in TEMPLATE_FIELDS}) for number, row in rows]
 
 
 def tokenize_prompts(
     rows: Sequence[PromptRow],
     tokenizer: PreTrainedTokenizerBase,
-    limit: int | None,
+    options: TokenOptions,
     max_new_tokens: int,
     name: str,
 ) -> OnlinePrompts:
-    """Ids of every prompt that leaves room for ``max_new_tokens`` within ``limit`` tokens; the others are counted.
+    """Ids of every prompt that leaves room for ``max_new_tokens`` within ``options.max_length``; the others are counted.
 
     Raises DataError for prompts that the chat template refuses, InputError where no prompt is left.
     """
-    encoder, found, faults, counts = PromptEncoder(tokenizer), [], [], TokenCounts()
+    encoder = PromptEncoder(tokenizer, options.chat_template_kwargs, options.special_tokens)
+    limit, found, faults, counts = options.max_length, [], [], TokenCounts()
     for row in rows:
+        asked = prompt_with(row.prompt, row.tools, row.chat_template_kwargs).bare
         try:
-            ids = encoder.prompt(row.prompt)
+            ids = encoder.prompt(asked)
         except SideError as error:
             faults.append(Fault(row.row, error.side, error.problem, error.mend))
             continue
         if limit is not None and len(ids) + max_new_tokens > limit:
             counts.too_long += 1
         else:
-            found.append(OnlinePrompt(row.prompt, ids, row.row))
+            found.append(OnlinePrompt(row.prompt, ids, row.row, asked=asked))
     if faults:
         raise DataError(name, faults)
     counts.kept = len(found)
@@ -194,7 +202,7 @@ def draw_pairs(
     """Two responses for every prompt, in the prompts' order."""
     drawn: dict[tuple[int, int], Response] = {}
     if prompts:
-        for batch in sampler(model, tokenizer, [one.prompt for one in prompts], sampling):
+        for batch in sampler(model, tokenizer, [one.prompt if one.asked is None else one.asked for one in prompts], sampling):
             drawn.update({(response.prompt, response.sample): response for response in batch})
     return [SampledPair(prompt, drawn[i, 0], drawn[i, 1]) for i, prompt in enumerate(prompts)]
 

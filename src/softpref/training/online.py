@@ -115,7 +115,11 @@ class OnlineSoftPreferenceTrainer(SoftPreferenceTrainer):
     @property
     def described(self) -> dict[str, Any]:
         """What decides which pairs this run draws and how they are labelled; a checkpoint of another is refused."""
-        return {**deciding(self.online.as_dict()), "judge": None if self.judge is None else self.judge.identity}
+        return {
+            **deciding(self.online.as_dict()),
+            "judge": None if self.judge is None else self.judge.identity,
+            "chat_template_kwargs": self.args.chat_template_kwargs or None,
+        }
 
     def _tokenized(
         self,
@@ -130,8 +134,7 @@ class OnlineSoftPreferenceTrainer(SoftPreferenceTrainer):
         check_rows(dataset, name)
         rows = prompt_rows(dataset, name)
         self._prompts = fingerprint(rows)  # type: ignore[arg-type]
-        limit = args.token_options(context).max_length
-        return tokenize_prompts(rows, tokenizer, limit, self.online.max_new_tokens, name)
+        return tokenize_prompts(rows, tokenizer, args.token_options(context), self.online.max_new_tokens, name)
 
     def _refuse_a_start_without_preference(self) -> None:
         if self.reference is None:
@@ -181,6 +184,7 @@ class OnlineSoftPreferenceTrainer(SoftPreferenceTrainer):
             seed=seed,
             engine=o.engine,
             engine_options=o.engine_options,
+            chat_template_kwargs=self.args.chat_template_kwargs,
         )
         with self.accelerator.autocast():
             return draw_pairs(self.sampler, self.model, self.processing_class, prompts, sampling)

@@ -25,6 +25,7 @@ from softpref.data.model_lengths import position_limit
 from softpref.data.output_lock import only_writer
 from softpref.data.pairs import Completion, PairSet, PreferencePair, orient
 from softpref.data.token_cache import cached_tokens
+from softpref.data.token_notes import token_notes
 from softpref.data.tokenization import TokenizedPair, TokenizedPairs, tokenize_pairs
 from softpref.errors import InputError, OptionError, ReferenceMismatchError, StorageError
 from softpref.loading.vocabulary import check_vocabulary, embedding_rows, name_of
@@ -183,6 +184,8 @@ class SoftPreferenceTrainer(Trainer):
             sides,
             lambda: tokenize_pairs(rows, tokenizer, options, name=name, with_rejected=sides),
         )
+        for note in token_notes(rows, tokenized.counts, tokenizer):
+            logger.warning("%s: %s", name, note)
         if not any(self._weight(row, args) for row in tokenized):
             raise InputError(
                 f"{name}: every pair has weight 0, so there is nothing to learn; under label_treatment 'hard' pairs with "

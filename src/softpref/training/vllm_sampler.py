@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from softpref.data.pairs import Text
+from softpref.data.rendering import AnyPrompt
 from softpref.errors import OptionError
 from softpref.generation.sampling import Response, Sampling
 
@@ -44,7 +44,7 @@ class VllmSampler:
         self,
         model: PreTrainedModel,
         tokenizer: PreTrainedTokenizerBase,
-        prompts: Sequence[Text],
+        prompts: Sequence[AnyPrompt],
         sampling: Sampling,
     ) -> Iterator[list[Response]]:
         """Responses of ``model`` as it is now."""
