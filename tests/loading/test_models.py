@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 import copy
 import json
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
+import softpref
 from helpers.tiny_models import FAMILIES, tiny
 from softpref.demo.small_model import save, small_llama
 from softpref.errors import InputError, ModelError
@@ -23,6 +26,7 @@ from softpref.loading.models import (
     load_tokenizer,
     whole_model,
 )
+from softpref.loading.weights import refuse_not_finite
 
 LAYER = "model.layers.1.mlp.up_proj.weight"
 
@@ -171,6 +175,16 @@ def test_a_sound_model_of_every_family_is_loaded(family, word_tokenizer, tmp_pat
     assert not caplog.records
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float8_e4m3fn])
+def test_large_weights_are_finite_all_the_same(dtype):
+    """Their sum is not."""
+    large = torch.full((8,), torch.finfo(dtype).max, dtype=torch.float32).to(dtype)
+    refuse_not_finite("m", [("large", large), ("ids", torch.arange(3)), ("none", torch.zeros(0))])
+    bad = torch.cat([large.float(), torch.tensor([float("nan")])]).to(dtype)
+    with pytest.raises(ModelError, match=r"m: NaN or infinite numbers in 1 weight \(bad\)"):
+        refuse_not_finite("m", [("large", large), ("bad", bad)])
+
+
 @pytest.mark.parametrize("name", ["model.layers.0.self_attn.rotary_emb.inv_freq", "model.layers.1.self_attn.attn.masked_bias"])
 def test_buffers_of_older_versions_are_no_fault(folder, name, caplog):
     extra(name)(folder)
@@ -238,3 +252,15 @@ def test_a_generation_config_is_the_folder_s_or_the_model_s(folder):
     assert load_generation_config(str(folder)).eos_token_id == [3, 5]
     (folder / "generation_config.json").unlink()
     assert load_generation_config(str(folder)).eos_token_id == load_model(str(folder)).config.eos_token_id
+
+
+def test_nothing_is_loaded_past_these_loaders():
+    """A call of ``from_pretrained`` elsewhere would miss every check above."""
+    source = Path(softpref.__file__).parent
+    called = [
+        path.relative_to(source).as_posix()
+        for path in source.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", "") in ("from_pretrained", "load_adapter")
+    ]
+    assert set(called) == {"loading/models.py", "loading/adapters.py"}

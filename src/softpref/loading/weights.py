@@ -125,7 +125,11 @@ def _finite(tensor: Tensor) -> bool:
         return True
     if tensor.element_size() == 1:  # float8 has no comparisons
         tensor = tensor.to(torch.bfloat16)
-    low, high = torch.aminmax(tensor.detach())
+    tensor = tensor.detach()
+    if torch.isfinite(tensor.sum()):
+        return True
+    # a sum of finite numbers may overflow
+    low, high = torch.aminmax(tensor)
     return bool(torch.isfinite(low) & torch.isfinite(high))
 
 
