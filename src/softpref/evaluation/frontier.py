@@ -19,7 +19,7 @@ from softpref.data.pairs import Text
 from softpref.errors import InputError, OptionError
 from softpref.evaluation.evaluate import Reward
 from softpref.evaluation.over_optimisation import sample_log_ratios
-from softpref.evaluation.responses import generated
+from softpref.evaluation.responses import check_models, generated
 from softpref.generation.sampling import Response, Sampling
 from softpref.run_folder import EVALUATIONS_FOLDER, FRONTIER_FILE
 
@@ -49,13 +49,14 @@ def frontier(
     steps = sorted(int(found.name.rpartition("-")[2]) for found in run.glob("checkpoint-*"))
     if not steps:
         raise InputError(f"{run}: holds no checkpoint, so there is no way to look at; train with save_strategy: steps")
-    start = generated(str(reference), prompts, sampling, _responses(reference, evaluation))
-    points = [_point(0, 0.0, prompts, start, reward)]
     # the last checkpoint is the model itself
     models = {step: run / f"checkpoint-{step}" for step in steps[:-1]} | {steps[-1]: run}
+    files = {step: run / FRONTIER_FOLDER / f"{step}.jsonl" for step in steps[:-1]} | {steps[-1]: _responses(run, evaluation)}
+    check_models([(str(reference), _responses(reference, evaluation)), *((str(models[step]), files[step]) for step in steps)])
+    start = generated(str(reference), prompts, sampling, _responses(reference, evaluation))
+    points = [_point(0, 0.0, prompts, start, reward)]
     for step, model in models.items():
-        file = _responses(run, evaluation) if model == run else run / FRONTIER_FOLDER / f"{step}.jsonl"
-        found = generated(str(model), prompts, sampling, file)
+        found = generated(str(model), prompts, sampling, files[step])
         kl = float(sample_log_ratios(str(model), str(reference), prompts, found).mean())
         points.append(_point(step, kl, prompts, found, reward))
     result = {"reward": reward.name, "points": points}
