@@ -14,6 +14,7 @@ from pathlib import Path
 from transformers.utils.logging import disable_progress_bar
 
 from softpref.core.calibration import fit_temperature, log_score
+from softpref.demo.paper_betas import treatment_of
 from softpref.evaluation.classification import majority_auc, margins, side_logps
 from softpref.research.votes.folds import find_data, read_votes
 from softpref.research.votes.settings import METHODS, RealSettings
@@ -46,6 +47,7 @@ def main() -> None:
                 str(path / "train.jsonl"),
                 str(run),
                 loss_type=method,
+                label_treatment=treatment_of(method),
                 beta=METHODS[method],
                 train=arguments,
                 max_length=None,

@@ -296,6 +296,18 @@ def test_the_caller_s_arguments_are_left_as_they_are(tiny_llama, classifier, wor
     assert plain.to_dict() == plain_before
 
 
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_online_a_dpo_config_is_refused_with_what_to_write(tiny_llama, word_tokenizer, tmp_path):
+    trl = pytest.importorskip("trl")
+    args = trl.DPOConfig(output_dir=str(tmp_path), use_cpu=True, bf16=False, gradient_checkpointing=False, report_to="none")
+    given = {"online": OnlineOptions(labels="judge", max_new_tokens=4), "judge": object(), "processing_class": word_tokenizer}
+    with pytest.raises(OptionError) as refused:
+        OnlineSoftPreferenceTrainer(tiny_llama, args, ["make tea :"], **given)
+    assert "SoftPreferenceConfig.from_trl(args, loss_type='gdpo', truncation='drop', precompute_ref" in str(refused.value)
+    written = SoftPreferenceConfig.from_trl(args, loss_type="gdpo", truncation="drop", precompute_ref_log_probs=None)
+    OnlineSoftPreferenceTrainer(tiny_llama, written, ["make tea :"], **given)
+
+
 def test_online_and_judge_are_given_by_name(tiny_llama, word_tokenizer, tmp_path):
     args = SoftPreferenceConfig(output_dir=str(tmp_path), **SETTINGS)
     with pytest.raises(TypeError, match="positional arguments but 6 were given"):

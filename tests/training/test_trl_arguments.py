@@ -249,6 +249,7 @@ def test_changes_to_a_dpo_config(tmp_path):
     """Another loss takes its own treatment, whatever the DPOConfig's loss was."""
     ours = SoftPreferenceConfig.from_trl(dpo_config(tmp_path, loss_type=["apo_zero"], beta=0.4), loss_type="gdpo", seed=7)
     assert (ours.method().treatment, ours.method().arguments, ours.seed) == ("geometric", {"beta": 0.4}, 7)
+    assert SoftPreferenceConfig.from_trl(dpo_config(tmp_path), truncation="drop").truncation == "drop"
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from softpref.core.statistics import Estimate, cluster_bootstrap, tie_aware_accu
 from softpref.data.files import write_json
 from softpref.data.formats import read_pairs, write_rows
 from softpref.demo import plan_world
-from softpref.demo.paper_betas import PLAN_BETAS
+from softpref.demo.paper_betas import PLAN_BETAS, treatment_of
 from softpref.demo.plan_world_judge import SCALE, gold, plan_world_judge
 from softpref.demo.plan_world_model import MAX_NEW_TOKENS, preference_settings, sft_recipe
 from softpref.errors import OptionError
@@ -170,7 +170,8 @@ class Demo:
         self.stage(f"{method}, beta {beta}")
         train = preference_settings(s.updates, PAIRS_PER_UPDATE, s.learning_rate, s.checkpoints)
         sft, data = str(self.folder / "sft"), str(self.data / "pairs.jsonl")
-        self._train(method, TrainRecipe(sft, data, "", loss_type=method, beta=beta, train=train))
+        treatment = treatment_of(method)
+        self._train(method, TrainRecipe(sft, data, "", loss_type=method, label_treatment=treatment, beta=beta, train=train))
 
     def _train(self, name: str, recipe: TrainRecipe) -> None:
         from softpref.training.run import train

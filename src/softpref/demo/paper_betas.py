@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 # For Plasma Plan (arXiv 2409.06691, §5).
 PLAN_BETAS: dict[str, float] = {
     "dpo": 0.1,
@@ -13,3 +15,8 @@ PLAN_BETAS: dict[str, float] = {
     "ropo": 0.1,
     "gropo": 0.3,
 }
+
+
+def treatment_of(method: str) -> Literal["hard"] | None:
+    """``hard`` for a base loss, stated since its labels are soft; None for a name that has a treatment of its own."""
+    return "hard" if method in ("dpo", "ipo", "ropo") else None

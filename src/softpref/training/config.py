@@ -77,7 +77,8 @@ class SoftPreferenceConfig(PreferenceOptions, TrainingArguments):
         ``from_trl(args, loss_type="gdpo")`` keeps everything but the loss. Raises OptionError for what cannot be kept.
         """
         values = {} if "loss_type" in changes else trl_loss(args)
-        for name in (field.name for field in fields(args) if field.init and field.name not in ("loss_type", *_NOT_KEPT)):
+        left_out = {"loss_type", *_NOT_KEPT, *(("truncation_mode",) if "truncation" in changes else ())}
+        for name in (field.name for field in fields(args) if field.init and field.name not in left_out):
             values[name] = getattr(args, name)
         return cls(**{**values, **changes})
 

@@ -46,7 +46,7 @@ from softpref.training.on_policy import (
 )
 from softpref.training.online_options import OnlineOptions
 from softpref.training.trainer import SoftPreferenceTrainer
-from softpref.training.trainer_inputs import check_rows, preference_config
+from softpref.training.trainer_inputs import check_rows, online_config
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -90,7 +90,7 @@ class OnlineSoftPreferenceTrainer(SoftPreferenceTrainer):
         sampler: Sampler | None = None,
         **kwargs: Any,
     ) -> None:
-        args = preference_config(args)
+        args = online_config(args)
         check_online(args, online, judge)
         if sampler is not None and online.engine != "transformers":
             raise OptionError(f"online.engine {online.engine} has no effect with a sampler of your own: leave it out")

@@ -31,6 +31,16 @@ def preference_config(args: Any) -> SoftPreferenceConfig:
     raise OptionError(f"args is a {type(args).__name__}: give a SoftPreferenceConfig, which has every TrainingArgument{hint}")
 
 
+def online_config(args: Any) -> SoftPreferenceConfig:
+    """As ``preference_config``, without ``trl.DPOConfig``: its losses would make hard labels of a judge's probabilities."""
+    if is_dpo_config(args):
+        raise OptionError(
+            "args is a trl.DPOConfig, whose losses read only which side is better: give "
+            "SoftPreferenceConfig.from_trl(args, loss_type='gdpo', truncation='drop', precompute_ref_log_probs=None)"
+        )
+    return preference_config(args)
+
+
 def plain_arguments(args: Any) -> TrainingArguments:
     """``TrainingArguments`` of a trainer that reads nothing else. Raises OptionError where there are more, or others."""
     if not isinstance(args, TrainingArguments):

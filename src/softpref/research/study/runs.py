@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from softpref.data.formats import read_pairs, write_rows
+from softpref.demo.paper_betas import treatment_of
 from softpref.demo.plan_world_judge import CRITERIA, FAULTS, criterion_judge
 from softpref.demo.plan_world_model import preference_settings
 from softpref.evaluation.classification import implicit_margins
@@ -92,6 +93,7 @@ def _train(run: Run, training: Training, world: WorldFolder, folder: Path, study
         str(world.labels(run.labels)),
         str(folder),
         loss_type=run.method,
+        label_treatment=treatment_of(run.method),
         beta=run.beta,
         seed=run.seed,
         reference_cache=str(study / "reference"),

@@ -24,6 +24,7 @@ from softpref.core.calibration import fit_temperature
 from softpref.data.files import atomic_write, write_json
 from softpref.data.formats import read_pairs, write_rows
 from softpref.data.pairs import PreferencePair, fingerprint, text_of
+from softpref.demo.paper_betas import treatment_of
 from softpref.demo.small_model import bpe_tokenizer, save, small_llama
 from softpref.errors import InterruptedRunError, OptionError
 from softpref.evaluation.classification import Floats, margins, side_logps
@@ -142,6 +143,7 @@ class Study:
                 str(path / "train.jsonl"),
                 str(run),
                 loss_type=method,
+                label_treatment=treatment_of(method),
                 beta=METHODS[method],
                 train=self.arguments(s.updates, s.learning_rate),
             )
