@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from softpref.cli.options import parse_options, say
+from softpref.data.outputs import check_outputs
 from softpref.errors import OptionError, nearest
 
 # Which options have an effect on which figure; output has one on all.
@@ -59,6 +60,7 @@ def run(argv: Sequence[str]) -> None:
     options = parse_options(BanditOptions, "softpref bandit", argv)
     given = _given(options)
     folder = Path(options.output)
+    check_outputs({}, folders={"output": folder})
     make = {"policies": _policies, "factors": _factors, "effect": _effect, "labels": _labels}[options.figure]
     make(folder, given)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from softpref.cli.options import parse_options, say
+from softpref.data.outputs import check_outputs
 from softpref.data.read_options import ReadOptions
 from softpref.errors import OptionError
 
@@ -86,16 +87,12 @@ def _stage_options(options: CalibrateOptions) -> tuple[GoldOptions, FitOptions]:
 
 def _check_files(options: CalibrateOptions) -> None:
     """Before anything is computed: every file has its suffix, and none is written over another."""
-    seen = {Path(options.data).resolve(): "data"}
-    for name, suffix in (("output", ".json"), ("out_of_fold", ".jsonl"), ("html", ".html")):
+    suffixes = {"output": ".json", "out_of_fold": ".jsonl", "html": ".html"}
+    for name, suffix in suffixes.items():
         value = getattr(options, name)
-        if value is None:
-            continue
-        if Path(value).suffix != suffix:
+        if value is not None and Path(value).suffix != suffix:
             raise OptionError(f"{name} is {value!r}; give a {suffix} file")
-        if Path(value).resolve() in seen:
-            raise OptionError(f"{name} is the {seen[Path(value).resolve()]} file {value}; give another file")
-        seen[Path(value).resolve()] = name
+    check_outputs({"data": options.data}, {name: getattr(options, name) for name in suffixes})
 
 
 def _show(outcome: Outcome, options: CalibrateOptions) -> None:

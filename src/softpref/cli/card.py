@@ -8,6 +8,7 @@ from pathlib import Path
 
 from softpref.cli.options import parse_options, say
 from softpref.cli.words import words_and_options
+from softpref.data.outputs import check_outputs
 from softpref.errors import OptionError
 
 
@@ -37,6 +38,7 @@ def run(argv: Sequence[str]) -> None:
     output = Path(options.output or Path(folders[0]) / "README.md")
     if output.exists():
         raise OptionError(f"{output}: is there already, and may have been edited; remove it, or give another --output")
+    check_outputs({}, {"output": output})
     from softpref.data.files import atomic_write
     from softpref.report.card import CardOptions, model_card
 

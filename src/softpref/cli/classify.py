@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from softpref.cli.options import parse_options, say
+from softpref.data.outputs import check_outputs
 from softpref.data.read_options import ReadOptions
 
 
@@ -41,6 +43,8 @@ def run(argv: Sequence[str]) -> None:
     from softpref.evaluation.classify import classify
     from softpref.run_folder import CLASSIFICATION_FILE
 
+    written = Path(options.output) / CLASSIFICATION_FILE
+    check_outputs({"data": options.data}, {CLASSIFICATION_FILE: written}, {"output": options.output})
     result = classify(options.model, options.data, options.output, options.reference, options.beta, options.reading)
     for line in lines(result):
         say(line)

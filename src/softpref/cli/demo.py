@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 from softpref.cli.options import parse_options, say
+from softpref.data.output_lock import only_writer
+from softpref.data.outputs import check_outputs
 
 
 @dataclass
@@ -29,7 +31,9 @@ def run(argv: Sequence[str]) -> None:
     options = parse_options(DemoOptions, "softpref demo", argv)
     from softpref.demo.demo import DemoSettings, run_demo
 
-    report, result = run_demo(options.output, DemoSettings(seed=options.seed), say)
+    check_outputs({}, folders={"output": options.output})
+    with only_writer(options.output, "softpref demo"):
+        report, result = run_demo(options.output, DemoSettings(seed=options.seed), say)
     table = Table(*result["head"], box=None, title="gold and win rates with 95% intervals over held-out tasks")
     for row in result["rows"]:
         table.add_row(*row)

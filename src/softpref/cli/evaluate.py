@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from softpref.cli.judges import JudgeOptions, judge_options, make_judge
 from softpref.cli.options import parse_options, say
+from softpref.data.output_lock import only_writer
+from softpref.data.outputs import check_outputs
 
 if TYPE_CHECKING:
     from softpref.generation.sampling import Sampling
@@ -60,14 +63,24 @@ class EvaluateOptions(GenerationOptions, JudgeOptions):
 def run(argv: Sequence[str]) -> None:
     """Evaluate and print the figures."""
     options = parse_options(EvaluateOptions, "softpref evaluate", argv)
+    _check_output(options)
     from softpref.evaluation.evaluate import evaluate
     from softpref.run_folder import EVALUATION_FILE
 
     judge = make_judge(judge_options(options))
-    result = evaluate(options.model, options.against, options.data, judge, options.output, sampling_of(options))
+    with only_writer(options.output, "softpref evaluate"):
+        result = evaluate(options.model, options.against, options.data, judge, options.output, sampling_of(options))
     for line in lines(result):
         say(line)
     say(f"figures: {options.output}/{EVALUATION_FILE}")
+
+
+def _check_output(options: EvaluateOptions) -> None:
+    from softpref.run_folder import COMPARISONS_FILE, EVALUATION_FILE
+
+    inputs = {name: getattr(options, name) for name in ("model", "against", "data", "judge_prompt")}
+    folder = Path(options.output)
+    check_outputs(inputs, {name: folder / name for name in (COMPARISONS_FILE, EVALUATION_FILE)}, {"output": folder})
 
 
 def sampling_of(options: GenerationOptions) -> Sampling:

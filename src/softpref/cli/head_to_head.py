@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from softpref.cli.evaluate import GenerationOptions, interval, sampling_of
 from softpref.cli.judges import JudgeOptions, judge_options, make_judge
 from softpref.cli.options import parse_options, say
 from softpref.cli.words import words_and_options
+from softpref.data.output_lock import only_writer
+from softpref.data.outputs import check_outputs
 from softpref.errors import OptionError
 
 SURE, SURER = 0.05, 0.01
@@ -36,14 +39,27 @@ def run(argv: Sequence[str]) -> None:
     options = parse_options(HeadToHeadOptions, "softpref head-to-head MODEL MODEL [MODEL ...]", rest)
     if len(models) < 2:
         raise OptionError("name at least two models: softpref head-to-head MODEL MODEL [MODEL ...] --judge … --output …")
+    _check_output(models, options)
     from softpref.evaluation.head_to_head import head_to_head
     from softpref.run_folder import HEAD_TO_HEAD_FILE
 
     judge = make_judge(judge_options(options))
-    result = head_to_head(models, options.data, judge, options.output, sampling_of(options), say)
+    with only_writer(options.output, "softpref head-to-head"):
+        result = head_to_head(models, options.data, judge, options.output, sampling_of(options), say)
     for line in lines(result):
         say(line)
     say(f"figures: {options.output}/{HEAD_TO_HEAD_FILE}")
+
+
+def _check_output(models: Sequence[str], options: HeadToHeadOptions) -> None:
+    from softpref.run_folder import COMPARISONS_FOLDER, HEAD_TO_HEAD_FILE
+
+    paths = [model.partition("=")[2] or model for model in models]
+    inputs = {f"model {path}": path for path in paths} | {"data": options.data, "judge_prompt": options.judge_prompt}
+    folder = Path(options.output)
+    pairs = [folder / COMPARISONS_FOLDER / f"{i}_{j}.jsonl" for j in range(len(models)) for i in range(j)]
+    written = {str(file.relative_to(folder)): file for file in (folder / HEAD_TO_HEAD_FILE, *pairs)}
+    check_outputs(inputs, written, {"output": folder})
 
 
 def lines(result: dict[str, Any]) -> Iterator[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from softpref.cli.options import parse_options, say
 from softpref.cli.words import words_and_options
+from softpref.data.outputs import check_outputs
 from softpref.errors import OptionError, nearest
 
 if TYPE_CHECKING:
@@ -87,14 +88,13 @@ def _check(options: ImportOptions, texts: dict[str, Any]) -> None:
         value = getattr(options, name)
         if value is not None and Path(value).suffix != ".jsonl":
             raise OptionError(f"{name} is {value!r}; give a .jsonl file")
-        if value is not None and Path(value).resolve() == Path(options.data).resolve():
-            raise OptionError(f"{name} is the data file {options.data}; give another file")
+    record = Path(options.output).with_suffix(".import.json")
+    written = {"output": options.output, "sft_output": options.sft_output, "the record beside output": record}
+    check_outputs({"data": options.data}, written)
     if options.sft_output is None:
         for name in ("sft_share", "seed"):
             if getattr(options, name) is not None:
                 raise OptionError(f"{name} has no effect without sft_output: leave it out")
-    elif Path(options.sft_output).resolve() == Path(options.output).resolve():
-        raise OptionError("output and sft_output are one file; give two")
     if options.sft_share is not None and not 0 < options.sft_share <= 1:
         raise OptionError(f"sft_share is {options.sft_share}; it must be in (0, 1]")
 

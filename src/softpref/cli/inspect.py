@@ -19,6 +19,7 @@ from softpref.cli.histogram import histogram_lines
 from softpref.cli.options import parse_options, say
 from softpref.data.formats import training_rows
 from softpref.data.inspection import LENGTH_QUANTILES, Inspection, inspect_pairs
+from softpref.data.outputs import check_outputs
 from softpref.data.pairs import Completion, PairSet, PreferencePair, text_of
 from softpref.data.read_options import ReadOptions
 from softpref.data.readers import read_rows
@@ -104,6 +105,7 @@ def _check_page(options: InspectOptions) -> None:
         raise OptionError("gold_first and gold_second have no effect without gold: name its column")
     if Path(options.html).suffix != ".html" or Path(options.html).is_dir():
         raise OptionError(f"html is {options.html!r}; give a .html file")
+    check_outputs({"data": options.data}, {"html": options.html})
 
 
 def write_page(found: Inspection, pairs: PairSet, dropped: int, options: InspectOptions) -> None:

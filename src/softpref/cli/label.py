@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from softpref.cli.judges import JudgeOptions, judge_options, make_judge
 from softpref.cli.options import checked, parse_options, say
 from softpref.data.formats import read_pairs
+from softpref.data.output_lock import only_writer
+from softpref.data.outputs import check_outputs
 from softpref.data.pairs import PairSet, text_of
 from softpref.data.read_options import ReadOptions
 from softpref.errors import InterruptedRunError, OptionError
@@ -24,6 +28,8 @@ if TYPE_CHECKING:
 # A token of English text has about four characters; good enough for an estimate that says so.
 CHARACTERS_PER_TOKEN = 4
 PROG = "softpref label"
+# What lies beside the output.
+BESIDE = (".sqlite", ".failed.jsonl", ".labels.json")
 
 
 @dataclass(kw_only=True)
@@ -72,17 +78,33 @@ def run(argv: Sequence[str]) -> None:
     if output.suffix != ".jsonl":
         raise OptionError(f"output is {options.output!r}; give a .jsonl file")
     asked = _asked(options)
+    _check_output(options, output, asked)
     pairs = read_pairs(options.data, options.reading)
     gold = _gold(options, pairs)
     judges = {name: make_judge(one) for name, one in asked.items()}
     joint = _joint(options, judges)
     _agree_to_pay(options, pairs, list(asked.values()))
     try:
-        _label(options, pairs, judges, joint, gold)
+        with only_writer(output, PROG, _job(options, judges), is_file=True):
+            _label(options, pairs, judges, joint, gold)
     except (KeyboardInterrupt, InterruptedRunError) as stop:
         why = str(stop) or "interrupted; what was judged is stored"
         raise InterruptedRunError(f"{why}. Run the same command again to go on from {output.with_suffix('.sqlite')}") from None
     say(f"labels: {output}")
+
+
+def _check_output(options: LabelCommand, output: Path, asked: Mapping[str, JudgeOptions]) -> None:
+    inputs: dict[str, str | Path | None] = {"data": options.data, "calibration": options.calibration}
+    inputs |= {f"judge_prompt of {name}": one.judge_prompt for name, one in asked.items()}
+    beside = {f"the {suffix} file beside output": output.with_suffix(suffix) for suffix in BESIDE}
+    check_outputs(inputs, {"output": output, **beside})
+
+
+def _job(options: LabelCommand, judges: Mapping[str, Judge]) -> str:
+    """What the output will hold. Processes at the same job share its store, and write the same rows."""
+    chosen = [os.path.realpath(options.data), asdict(options.reading), options.orders, options.calibration]
+    joined = [options.average, options.min_judges, options.gold]
+    return json.dumps([*chosen, *joined, sorted(judge.identity for judge in judges.values())], default=str)
 
 
 def _asked(options: LabelCommand) -> dict[str, JudgeOptions]:

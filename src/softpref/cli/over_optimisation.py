@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from softpref.cli.options import parse_options, say
+from softpref.data.outputs import check_outputs
 from softpref.data.read_options import ReadOptions
 
 
@@ -41,6 +43,8 @@ def run(argv: Sequence[str]) -> None:
     from softpref.evaluation.over_optimisation import over_optimisation
     from softpref.run_folder import OVER_OPTIMISATION_FILE
 
+    written = Path(options.output or options.run) / OVER_OPTIMISATION_FILE
+    check_outputs({"data": options.data}, {OVER_OPTIMISATION_FILE: written}, {"output": options.output})
     result = over_optimisation(options.run, options.data, options.reference, options.checkpoints, options.output, options.reading)
     for line in lines(result):
         say(line)

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from softpref.cli.options import parse_options, say
+from softpref.data.output_lock import only_writer
+from softpref.data.outputs import check_outputs
 
 if TYPE_CHECKING:
     from softpref.research.votes.settings import RealSettings
@@ -55,7 +57,9 @@ def run(argv: Sequence[str]) -> None:
     data = find_data(options.data)
     say(f"data: {data}")
     _quiet()
-    found = run_real(data, options.output, settings_of(options), say)
+    check_outputs({"model": options.model, "data": options.data}, folders={"output": options.output})
+    with only_writer(options.output, "softpref real"):
+        found = run_real(data, options.output, settings_of(options), say)
     say(as_markdown(found))
     say(f"written to {options.output}/results.md and results.json")
 

@@ -9,8 +9,10 @@ from typing import Literal
 
 from softpref.cli.options import parse_options, say
 from softpref.cli.words import words_and_options
+from softpref.data.outputs import check_outputs
 from softpref.errors import OptionError
 
+PAGES = (".html", ".htm", ".md", ".markdown")
 SUFFIXES = {"html": ".html", "markdown": ".md"}
 
 
@@ -40,6 +42,9 @@ def run(argv: Sequence[str]) -> None:
         raise OptionError(
             f"output is {str(output)!r}, which is a folder; name a file, such as {output / f'report{SUFFIXES[options.format]}'}"
         )
+    if output.is_file() and output.suffix.lower() not in PAGES:
+        raise OptionError(f"output is {str(output)!r}, which is there and no page; give a {SUFFIXES[options.format]} file")
+    check_outputs({}, {"output": output})
     from softpref.report.page import write_report
 
     say(f"report: {write_report(folders, output, options.title, options.format)}")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from softpref.cli.histogram import histogram_lines
 from softpref.cli.options import parse_options, say
+from softpref.data.outputs import check_outputs
 from softpref.data.read_options import ReadOptions
 from softpref.errors import OptionError
 
@@ -97,8 +98,7 @@ def _check_output(options: ShapeOptions) -> None:
     output = Path(options.output)
     if output.suffix != ".jsonl":
         raise OptionError(f"output is {options.output!r}; give a .jsonl file")
-    if output.resolve() == Path(options.data).resolve():
-        raise OptionError(f"output is the data file {options.data}; give another file, so that the labels are not lost")
+    check_outputs({"data": options.data}, {"output": output})
 
 
 def _show(pairs: PairSet, shaped: Sequence[PreferencePair]) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from softpref.cli.options import parse_options, say
+from softpref.data.output_lock import only_writer
+from softpref.data.outputs import check_outputs
 from softpref.errors import InputError, OptionError, nearest
 from softpref.run_folder import read_lines
 
@@ -50,8 +52,10 @@ def run(argv: Sequence[str]) -> None:
     parts = PARTS if options.parts is None else options.parts
     folder = Path(options.output)
     _refuse_another(folder, asdict(SIZES[options.size].training))
-    found = conduct(folder, SIZES[options.size], parts, options.betas, options.workers, GridProgress)
-    say(publish(folder, found, command_line(), GridProgress, options.workers))
+    check_outputs({}, folders={"output": folder})
+    with only_writer(folder, "softpref study"):
+        found = conduct(folder, SIZES[options.size], parts, options.betas, options.workers, GridProgress)
+        say(publish(folder, found, command_line(), GridProgress, options.workers))
     say(f"written to {folder}: {TABLES_FILE}, {RESULT_FILE}, and the figures beside them")
 
 

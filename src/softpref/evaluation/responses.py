@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from softpref.data.files import write_json
+from softpref.data.files import append_text, atomic_bytes, write_json
 from softpref.data.pairs import Text
 from softpref.data.rendering import AnyPrompt, Prompt
 from softpref.errors import InputError, OptionError
@@ -93,7 +93,6 @@ def _already(file: Path, settings: dict[str, Any]) -> dict[tuple[int, int], Resp
     beside = file.with_suffix(".settings.json")
     # an engine that did not start has left nothing that could be mixed with another's
     if not file.is_file() or not file.stat().st_size:
-        file.parent.mkdir(parents=True, exist_ok=True)
         write_json(beside, settings)
         return {}
     made_with = json.loads(beside.read_text()) if beside.is_file() else None
@@ -112,7 +111,8 @@ def _cut_torn_line(file: Path) -> None:
     content = file.read_bytes()
     whole = content[: content.rfind(b"\n") + 1]
     if whole != content:
-        file.write_bytes(whole)
+        with atomic_bytes(file) as out:
+            out.write(whole)
 
 
 def _generate_missing(
@@ -124,13 +124,11 @@ def _generate_missing(
     on_batch: Callable[[int], None] | None,
 ) -> None:
     whole = {place for place, _ in done if all((place, k) in done for k in range(sampling.samples))}
-    with file.open("a", encoding="utf-8") as out:
-        for batch in _ENGINES[sampling.engine](model, prompts, sampling, whole):
-            out.write("".join(json.dumps(asdict(r), ensure_ascii=False) + "\n" for r in batch))
-            out.flush()
-            done.update({(r.prompt, r.sample): r for r in batch})
-            if on_batch is not None:
-                on_batch(len(batch))
+    for batch in _ENGINES[sampling.engine](model, prompts, sampling, whole):
+        append_text(file, "".join(json.dumps(asdict(r), ensure_ascii=False) + "\n" for r in batch))
+        done.update({(r.prompt, r.sample): r for r in batch})
+        if on_batch is not None:
+            on_batch(len(batch))
 
 
 def _through_transformers(

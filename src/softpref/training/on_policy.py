@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from softpref.data.columns import how_to_mend, looks_read
-from softpref.data.files import strict_json
+from softpref.data.files import append_text, atomic_write, strict_json
 from softpref.data.formats import read_numbered_prompts
 from softpref.data.pairs import TEMPLATE_FIELDS, Text
 from softpref.data.prompt_encoder import PromptEncoder, SideError
@@ -259,8 +259,8 @@ class OnlineRecord:
         """Start the files, or cut them back to the update that is resumed from: what came after it is drawn again."""
         for file in (self.responses_file, self.labels_file):
             kept = [line for line in read_lines(file) if line["step"] < step] if step else []
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text("".join(strict_json(line) + "\n" for line in kept), encoding="utf-8")
+            with atomic_write(file) as out:
+                out.writelines(strict_json(line) + "\n" for line in kept)
 
     def add_responses(self, step: int, pairs: Sequence[SampledPair]) -> None:
         """Append what was drawn."""
@@ -272,8 +272,7 @@ class OnlineRecord:
         self._append(self.labels_file, lines)
 
     def _append(self, file: Path, lines: Iterator[Mapping[str, Any]]) -> None:
-        with file.open("a", encoding="utf-8") as out:
-            out.write("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+        append_text(file, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
 
 
 def _drawn(step: int, pair: SampledPair) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from softpref.data.files import append_text, atomic_write, write_json, writing
 from softpref.data.formats import read_training_rows
 from softpref.data.inspection import label_summary
 from softpref.data.output_lock import only_writer
+from softpref.data.outputs import check_outputs
 from softpref.data.pairs import PairSet, fingerprint
 from softpref.data.read_options import ReadOptions
 from softpref.errors import InputError, InterruptedRunError, OptionError, nearest
@@ -157,6 +158,7 @@ def train(
     """
     config = trainer_config(recipe, quiet=on_log is not None)
     folder = Path(recipe.output_dir)
+    _check_output(recipe, folder)
     with only_writer(folder, "softpref train") if config.process_index == 0 else nullcontext():
         return _train(recipe, config, folder, on_log, say, judge)
 
@@ -198,6 +200,12 @@ def _train(
         {**record, "step_0_difference": trainer.step_zero_difference, **_scoring(trainer), "finished": finished},
     )
     return folder
+
+
+def _check_output(recipe: TrainRecipe, folder: Path) -> None:
+    """The trained model and the record of its run are written over nothing that the run reads."""
+    inputs = {name: getattr(recipe, name) for name in ("data", "eval_data", "model", "ref_model", "tokenizer")}
+    check_outputs(inputs, {name: folder / name for name in (METRICS_FILE, RECIPE_FILE, RUN_FILE)}, {"output_dir": folder})
 
 
 def _run_until_stopped(trainer: SoftPreferenceTrainer, stopper: StopOnSignal, checkpoint: Path | None, folder: Path) -> None:

@@ -13,6 +13,7 @@ from matplotlib.colors import ListedColormap, TwoSlopeNorm
 from matplotlib.figure import Figure
 
 from softpref.advice.evidence import READOUTS, TREATMENTS
+from softpref.data.files import atomic_bytes
 from softpref.report.charts import PALETTE
 from softpref.research.bandit.bandit import GOOD_MODE, LABELS, POOR_MODE, BanditSettings
 from softpref.research.bandit.effect import AXES, TIMES
@@ -42,11 +43,10 @@ FACTOR_RANGE = (-1.6, 2.6)
 
 def save(draw: Callable[[Figure], None], file: Path, size: tuple[float, float]) -> None:
     """The same drawing gives the same bytes: nothing in the file says when it was made."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with rc_context(STYLE):
+    with rc_context(STYLE), atomic_bytes(file) as out:
         figure = Figure(figsize=size, layout="constrained")
         draw(figure)
-        figure.savefig(file, dpi=150, metadata={"Software": None})
+        figure.savefig(out, format="png", dpi=150, metadata={"Software": None})
 
 
 def factors(file: Path, beta: float) -> None:
