@@ -101,7 +101,7 @@ def test_votes_say_how_they_become_labels(place, capsys):
         (["hh", "--data", "absent.jsonl"], "absent.jsonl: no such file"),
         (["hh", "--output", "pairs.csv"], "output is 'pairs.csv'; give a .jsonl file"),
         (["hh", "--output", "hh.jsonl"], "output is the data file hh.jsonl"),
-        (["hh", "--sft_output", "pairs.jsonl"], "output and sft_output are one file"),
+        (["hh", "--sft_output", "pairs.jsonl"], "sft_output is the output file"),
         (["hh", "--sft_share", "0.5"], "sft_share has no effect without sft_output"),
         (["hh", "--seed", "1"], "seed has no effect without sft_output"),
         (["hh", "--sft_output", "sft.jsonl", "--sft_share", "0"], "sft_share is 0.0; it must be in (0, 1]"),

@@ -116,7 +116,7 @@ def test_one_message(capsys, data, arguments, message):
 def test_the_data_are_not_written_over(capsys, data):
     before = data.read_bytes()
     err = shape(capsys, data, "--skewed", "0.8", "--output", str(data), code=2)
-    assert "give another file, so that the labels are not lost" in err
+    assert "which would be overwritten; give another file" in err
     assert data.read_bytes() == before
 
 

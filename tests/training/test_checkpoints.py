@@ -16,10 +16,18 @@ SAVING = {"save_strategy": "steps", "save_steps": 1, "per_device_train_batch_siz
 SAVING |= {"lr_scheduler_type": "linear", "seed": 3}
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """Where the run is kept that each test gets a copy of."""
+    return tmp_path_factory.mktemp("kept") / "run"
+
+
 @pytest.fixture
-def trained(make_trainer, tiny_llama, tmp_path):
+def trained(make_trainer, tiny_llama, tmp_path, kept):
     """A run of three updates with a checkpoint after each."""
-    make_trainer(model=copy.deepcopy(tiny_llama), **SAVING).train()
+    if not kept.is_dir():
+        make_trainer(model=copy.deepcopy(tiny_llama), **SAVING, output_dir=str(kept)).train()
+    shutil.copytree(kept, tmp_path / "run")
     return tmp_path / "run"
 
 
@@ -52,7 +60,7 @@ def test_every_file_of_a_checkpoint_is_in_its_manifest(trained):
 def test_each_file_in_turn_damaged_is_found_and_the_older_checkpoint_taken(trained, damage):
     act, message = DAMAGES[damage]
     newest = trained / "checkpoint-3"
-    shutil.copytree(newest, trained / "kept")
+    shutil.copytree(newest, trained / "whole")
     for name in sorted(file.name for file in newest.iterdir()):
         act(newest / name)
         if (damage, name) == ("removed", MANIFEST_FILE):
@@ -64,7 +72,7 @@ def test_each_file_in_turn_damaged_is_found_and_the_older_checkpoint_taken(train
             what = f"{MANIFEST_FILE} is damaged" if name == MANIFEST_FILE else f"{name} "
             assert f"checkpoint-3: is damaged and left out ({what}" in said[0]
             assert name == MANIFEST_FILE or message in said[0]
-        shutil.copy(trained / "kept" / name, newest / name)
+        shutil.copy(trained / "whole" / name, newest / name)
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json"])
