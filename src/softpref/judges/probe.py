@@ -81,18 +81,22 @@ async def probe(
 
     Raises InputError when the endpoint cannot be reached, refuses the key, or refuses every way of asking.
     """
-    can = can or Capability()
+    can, notices = can or Capability(), dict[str, str]()
     async with endpoint.client() as client:
         while True:
             retrying.usage.calls += 1
             try:
                 reply = await retrying(_call(endpoint, client, asked, can, samples), stop_if_absent=True)
             except RefusedError as error:
-                can = _asked_otherwise(endpoint, can, error)
+                can, notice = _asked_otherwise(endpoint, can, error)
+                notices[notice] = f"{notice} ({error})"
                 continue
             except GaveUpError as error:
                 raise InputError(f"{endpoint.address.shown} cannot be used: {error}") from None
             retrying.usage.add(reply)
+            for notice in notices.values():  # not before it has helped
+                logger.warning("%s: %s", endpoint.address.shown, notice)
+            notices.clear()
             if not can.top_logprobs or is_a_distribution(reply.record["positions"]):
                 return can, reply
             if "finish" in reply.record and not reply.record["positions"] and not reply.record["text"]:
@@ -109,8 +113,8 @@ def _call(
     return lambda: endpoint.verdicts(client, asked, can, samples)
 
 
-def _asked_otherwise(endpoint: Endpoint, can: Capability, error: RefusedError) -> Capability:
-    """The next way of asking. Raises InputError where the refusal is of something else, or no way is left."""
+def _asked_otherwise(endpoint: Endpoint, can: Capability, error: RefusedError) -> tuple[Capability, str]:
+    """The next way of asking, and what to say of it. Raises InputError where something else is refused, or no way is left."""
     where = endpoint.address.shown
     reason = str(error)
     if error.status == 404 and not any(way.named.search(reason) for way in _WAYS):
@@ -123,8 +127,7 @@ def _asked_otherwise(endpoint: Endpoint, can: Capability, error: RefusedError) -
     for way in _in_turn(reason):
         changed = way.change(can, reason)
         if changed is not None:
-            logger.warning("%s: %s (%s)", where, way.notice, reason)
-            return changed
+            return changed, way.notice
     raise InputError(f"{where} refuses model {endpoint.model!r}, api {endpoint.api!r}: {reason}")
 
 
