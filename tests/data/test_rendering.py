@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 
 import chat_families
@@ -101,6 +103,14 @@ def test_a_call_ends_in_the_terminator_of_its_own():
     _, call = encoder.split(prompt_with(USER, TOOLS), answer("", tool_calls=[CALL]))
     assert tokenizer.decode(call[-1:]) == "<|call|>"
     assert sum(token in encoder.terminators for token in call) == 1
+
+
+def test_a_mark_of_a_call_that_another_call_may_follow_ends_nothing():
+    """GLM's template writes no end of turn, and </tool_call> is no special token."""
+    tokenizer = copy.deepcopy(chat_families.tokenizer("qwen2.5"))
+    tokenizer.chat_template = chat_families.QWEN25.replace("{{ '<|im_end|>\\n' }}", "")
+    tokenizer.eos_token = "<|im_start|>"  # noqa: S105
+    assert PromptEncoder(tokenizer).terminators == {tokenizer.eos_token_id}
 
 
 def test_an_answer_of_several_messages_keeps_what_stands_between_them():

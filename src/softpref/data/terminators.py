@@ -82,8 +82,10 @@ class Terminators:
         answer: Message = {"role": "assistant", "content": _ANSWER}
         known = {self._eos, *self._marks_after(answer)[:1]}
         call = self._marks_after({"role": "assistant", "content": "", "tool_calls": [_CALL]})
-        # gpt-oss ends a call otherwise than an answer: where nothing known ends it, the last of its marks does
-        return frozenset(known if known & {*call} else {*known, *call[-1:]})
+        # gpt-oss ends a call otherwise than an answer: where nothing known ends it, its last mark does, if it is special; a
+        # plain </tool_call> may be followed by another call
+        special = call[-1:] if call and self._tokenizer.added_tokens_decoder[call[-1]].special else []
+        return frozenset(known if known & {*call} else {*known, *special})
 
     def _marks_after(self, answer: Message) -> list[int]:
         """Marks that the template writes after an answer; none without a template, or where it refuses."""
