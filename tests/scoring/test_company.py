@@ -61,6 +61,21 @@ FAMILIES = {
         "Llama4",
         {**LONG_CONTEXT, **EXPERTS, "head_dim": 4, "attention_chunk_size": LIMIT, "floor_scale": 8, "intermediate_size_mlp": 20},
     ),
+    "gemma3, dynamic rope in some layers": (
+        "Gemma3",
+        {
+            **SHORT_CONTEXT,
+            "sliding_window": LIMIT,
+            "head_dim": 4,
+            "layer_types": ["sliding_attention", "full_attention"],
+            "rope_parameters": {
+                "sliding_attention": {"rope_type": "default", "rope_theta": 100.0},
+                "full_attention": {"rope_type": "dynamic", "rope_theta": 100.0, "factor": 4.0},
+            },
+        },
+    ),
+    "doge, a mask that depends on company": ("Doge", {**LONG_CONTEXT, "keep_window_size": LIMIT}),
+    "falcon, position bias": ("Falcon", {**LONG_CONTEXT, "alibi": True}),
     "gpt2": ("GPT2", {"n_embd": 16, "n_layer": 2, "n_head": 4, "n_positions": CONTEXT}),
     "gpt_neo, windows": ("GPTNeo", {"attention_types": [[["local", "global"], 1]], "window_size": LIMIT}),
     "gpt_neox": ("GPTNeoX", {**LONG_CONTEXT, "num_key_value_heads": 4, "rotary_pct": 0.5}),
