@@ -454,7 +454,8 @@ def test_tool_calls_are_shown_and_what_is_not_shown_is_not_judged(tmp_path):
     with ScriptedServer(plain) as server:
         summary = label_pairs(rows, judge_at(server), tmp_path / "out.jsonl")
     assert len(server.calls) == 1 + 2
-    assert '[Response 1]\n[tool call] weather({"city": "Oslo"})' in server.calls[1]["messages"][-1]["content"]
+    asked = sorted(body["messages"][-1]["content"] for body in server.calls if not is_probe(body))
+    assert ['[Response 1]\n[tool call] weather({"city": "Oslo"})' in text for text in asked] == [True, False]
     assert summary.labelled == 1
     [(reason, count)] = summary.failures.items()
     assert (count, "differ only in what it is not shown (reasoning_content)" in reason) == (2, True)
