@@ -69,7 +69,7 @@ def test_description_by_hand(pairs):
 
 
 def test_votes_are_seen(pairs):
-    found = describe(pairs({"votes_1": 3, "votes_2": 1}, {"votes_1": 0, "votes_2": 5, "votes_tie": 1}))
+    found = describe(pairs({"votes_1": 3, "votes_2": 1, "votes_tie": 0}, {"votes_1": 0, "votes_2": 5, "votes_tie": 1}))
     assert (found.votes, found.votes_vary, found.raw) == (5, True, False)
     assert found.methods == {"votes": 2}
 

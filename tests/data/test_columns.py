@@ -128,5 +128,7 @@ def test_a_column_that_is_spelt_right_is_no_misspelling(column):
 
 
 def test_the_mend_names_what_was_meant_or_else_all():
-    assert how_to_mend("weigth", ["weight"]) == ("rename it; did you mean 'weight'?; or move it under meta if it is only a note")
+    assert how_to_mend("weigth", ["weight"]) == (
+        "rename it; did you mean 'weight'?; or move it under meta if it is only a note (--meta_columns weigth)"
+    )
     assert "known: prompt, weight;" in how_to_mend("margin", ["weight", "prompt"])

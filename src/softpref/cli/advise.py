@@ -84,6 +84,8 @@ def _show_labels(pairs: PairSet, labels: Labels) -> None:
     for line in histogram_lines(label_summary(pairs)["histogram"]):
         say(line)
     say(f"mean |2p − 1| = {labels.confidence:.3f}; {labels.ties} ties")
+    for doubt in pairs.reading.doubts:
+        say(f"warning: {doubt}")
     say("labels: " + ", ".join(f"{count} {name}" for name, count in labels.methods.items()))
     if labels.votes is not None:
         say(f"votes behind a label: {labels.votes:g}, p their {'raw mean' if labels.raw else 'mean through a Beta prior'}")
@@ -98,7 +100,9 @@ def _calibration(labels: Labels) -> str:
 
 def _show(advice: Advice, labels: Labels, evidence: Mapping[str, Any]) -> None:
     say()
-    if not advice.standings:
+    if labels.ties == labels.pairs:
+        say("no advice: every pair is a tie (p = 0.5), and ties alone teach nothing; softpref train refuses them.")
+    elif not advice.standings:
         say("no advice: the evidence has nothing like these labels.")
     elif labels.hard:
         say("every label is 0, 1 or a tie: hard and geometric are then the same loss, and conservative differs on ties alone.")

@@ -64,7 +64,7 @@ def run(argv: Sequence[str]) -> None:
     from softpref.evaluation.calibration import calibrate, gold_rows, write_calibration, write_out_of_fold
 
     gold, fit = _stage_options(options)
-    outcome = calibrate(gold_rows(read_pairs(options.data, options.reading), gold), gold, fit)
+    outcome = calibrate(gold_rows(read_pairs(options.data, options.reading.noting(options.gold, options.group)), gold), gold, fit)
     write_calibration(options.output, outcome.calibration)
     _show(outcome, options)
     say(f"calibration: {options.output}")

@@ -17,13 +17,12 @@ from rich.text import Text as Styled
 
 from softpref.cli.histogram import histogram_lines
 from softpref.cli.options import parse_options, say
-from softpref.data.formats import training_rows
+from softpref.data.formats import read_training_rows
 from softpref.data.inspection import LENGTH_QUANTILES, Inspection, inspect_pairs
 from softpref.data.outputs import check_outputs
 from softpref.data.pairs import Completion, PairSet, PreferencePair, text_of
 from softpref.data.read_options import ReadOptions
-from softpref.data.readers import read_rows
-from softpref.errors import OptionError
+from softpref.errors import OptionError, printable
 
 STYLES = {"prompt": "dim", "chosen": "green", "rejected": "red", "completion": "green"}
 SHOWN_ROWS = 5
@@ -39,7 +38,7 @@ class InspectOptions:
     """Show what a file of pairs, or of prompt + completion rows, holds, before anything is spent on it.
 
     Attributes:
-        data: JSONL or CSV file.
+        data: File of rows: .jsonl, .json, .csv, .tsv or .parquet; all but the last also as .gz.
         model: Folder or Hub name of a model; its tokenizer then shows one row as tokens.
         row: Which row to show as tokens, counted from 1 as in the file; the first kept one if not given.
         max_length: Tokens of prompt and one response, as in train.
@@ -75,11 +74,9 @@ def run(argv: Sequence[str]) -> None:
     _check_page(options)
     # file names and rows are not markup, and :smile: in them is no emoji
     console = Console(highlight=False, emoji=False, soft_wrap=True)
-    numbered, faults = read_rows(Path(options.data))
-    rows = training_rows(numbered, options.data, options.reading, faults)
+    rows = read_training_rows(options.data, _with_notes(options))
     if isinstance(rows, PairSet):
-        kept = {pair.row for pair in rows}
-        found, dropped = inspect_pairs(rows), [number for number, _ in numbered if number not in kept]
+        found, dropped = inspect_pairs(rows), rows.identical_rows
         show(found, rows, dropped, console)
         write_page(found, rows, len(dropped), options)
     elif options.reading != _reading():
@@ -92,6 +89,11 @@ def run(argv: Sequence[str]) -> None:
         refused = show_training(rows, options, console)
         if options.row is not None or len(refused) < len(rows):
             show_tokens(rows, refused, options, console)
+
+
+def _with_notes(options: InspectOptions) -> ReadOptions:
+    """Columns that the page reads are no label that was overlooked."""
+    return options.reading.noting(*options.annotators, options.orders, options.gold)
 
 
 def _check_page(options: InspectOptions) -> None:
@@ -123,7 +125,7 @@ def write_page(found: Inspection, pairs: PairSet, dropped: int, options: Inspect
 
 def show(found: Inspection, pairs: PairSet, dropped: Sequence[int], console: Console) -> None:
     """Print the description of a data set of pairs, ``dropped`` being its rows with two identical sides."""
-    console.print(f"[bold]{escape(found.name)}[/bold]: {found.pairs} pairs, {found.prompts} prompts")
+    console.print(f"[bold]{escape(printable(found.name))}[/bold]: {found.pairs} pairs, {found.prompts} prompts")
     if dropped:
         console.print(f"dropped: {len(dropped)} pairs with two identical sides ({_rows(dropped)})")
     _show_labels(found, pairs, console)
@@ -138,7 +140,9 @@ def show(found: Inspection, pairs: PairSet, dropped: Sequence[int], console: Con
 def show_completions(name: str, rows: Sequence[Completion], console: Console) -> None:
     """Print the description of a data set for ``loss_type sft``."""
     texts = [(text_of(row.prompt), text_of(row.completion)) for row in rows]
-    console.print(f"[bold]{escape(name)}[/bold]: {len(rows)} prompt + completion rows, {len({p for p, _ in texts})} prompts")
+    console.print(
+        f"[bold]{escape(printable(name))}[/bold]: {len(rows)} prompt + completion rows, {len({p for p, _ in texts})} prompts"
+    )
     words = zip(("prompt", "completion"), zip(*texts, strict=True), strict=False)
     _show_lengths({side: _quantiles([len(text.split()) for text in column]) for side, column in words}, console)
     seen = Counter(texts)
@@ -157,9 +161,19 @@ def show_completions(name: str, rows: Sequence[Completion], console: Console) ->
 
 def _show_labels(found: Inspection, pairs: PairSet, console: Console) -> None:
     reading = pairs.reading
+    for note in reading.notes:
+        console.print(escape(printable(note)))
+    if reading.merged:
+        console.print(f"{reading.rows} rows; {reading.merged} were put together with another row of the same pair")
+    if reading.both_bad or reading.both_bad_dropped:
+        fate = f"{reading.both_bad_dropped} rows dropped" if reading.both_bad_dropped else "counted as ties"
+        console.print(f"both bad: {reading.both_bad + reading.both_bad_dropped} verdicts, {fate}")
     if not pairs.labelled:
-        console.print("no soft labels: label the pairs, or train with label_treatment hard")
+        hard = all(pair.chosen_is_preferred for pair in pairs)
+        console.print(f"no soft labels: label the pairs{', or train with label_treatment hard' if hard else ''}")
         return
+    for doubt in reading.doubts:
+        console.print(f"[yellow]warning[/yellow]: {escape(doubt)}")
     how = {"given": "given in the file", "votes": "from votes", "rewards": "from rewards"}[reading.label_method or "given"]
     if reading.vote_prior is not None:
         how += f" through a Beta({reading.vote_prior:.2f}, {reading.vote_prior:.2f}) prior"

@@ -79,7 +79,7 @@ def run(argv: Sequence[str]) -> None:
         raise OptionError(f"output is {options.output!r}; give a .jsonl file")
     asked = _asked(options)
     _check_output(options, output, asked)
-    pairs = read_pairs(options.data, options.reading)
+    pairs = read_pairs(options.data, options.reading.before_labelling())
     gold = _gold(options, pairs)
     judges = {name: make_judge(one) for name, one in asked.items()}
     joint = _joint(options, judges)

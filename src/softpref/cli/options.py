@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Hashable, Mapping, Sequence
@@ -13,6 +14,7 @@ import yaml
 from jsonargparse import ArgumentParser, Namespace
 
 from softpref.data.limits import DEPTH, YAML_BYTES, YAML_DIGITS, YAML_VALUES
+from softpref.data.read_options import ReadOptions
 from softpref.errors import OptionError, nearest, printable
 
 Options = TypeVar("Options")
@@ -72,7 +74,7 @@ def parse_options(of: type[Options], prog: str, argv: Sequence[str]) -> Options:
     parser = _parser(of, prog)
     if {"-h", "--help"} & set(argv):
         parser.parse_args(["--help"])
-    file, rest = _take_config(argv)
+    file, rest = _take_config(_short_reading(of, argv))
     mappings = _mappings(of)
     typed, free = (None, {}) if file is None else _read_config(of, prog, file, mappings)
     rest = _take_overrides(rest, mappings, free)
@@ -89,6 +91,37 @@ def _refuse_nul(values: Any, name: str = "") -> None:
     items = values.items() if isinstance(values, dict) else enumerate(values) if isinstance(values, list | tuple) else ()
     for key, value in items:
         _refuse_nul(value, f"{name}.{key}" if name else str(key))
+
+
+def _read_fields(of: type) -> frozenset[str]:
+    """Options of ``reading`` that may be written without ``reading.``: those that are no options of the command itself."""
+    own = {field.name for field in fields(of)}
+    return frozenset({field.name for field in fields(ReadOptions)} - own if "reading" in own else ())
+
+
+def _short_reading(of: type, argv: Sequence[str]) -> list[str]:
+    """``--columns.chosen A`` is ``--reading.columns.chosen A``; ``--meta_columns a,b`` is a list."""
+    short, words = _read_fields(of), []
+    for word in argv:
+        name = re.split(r"[.=]", word.removeprefix("--"), maxsplit=1)[0]
+        words.append(f"--reading.{word[2:]}" if word.startswith("--") and name in short else word)
+    for place, word in enumerate(words):
+        option, equals, value = word.partition("=")
+        if option != "--reading.meta_columns" or (not equals and place + 1 == len(words)):
+            continue
+        value = value if equals else words[place + 1]
+        listed = value if value.startswith("[") else json.dumps(value.split(","))
+        words[place if equals else place + 1] = f"{option}={listed}" if equals else listed
+    return words
+
+
+def _with_short_reading(of: type, values: dict[Any, Any]) -> None:
+    """The same in a file: ``columns:`` at the top is ``columns:`` below ``reading:``. Changes ``values``."""
+    for name in _read_fields(of) & values.keys():
+        group = values.get("reading") or {}
+        if not isinstance(group, dict) or name in group:
+            raise OptionError(f"{name} stands at the top and below reading: keep one of the two")
+        values["reading"] = {**group, name: values.pop(name)}
 
 
 def checked(of: type[Options], prog: str, name: str, values: Any) -> Options:
@@ -225,6 +258,7 @@ def _read_config(of: type, prog: str, file: Path, mappings: Mapping[str, Any]) -
     parser = _parser(of, prog)
     parser.require_nothing()
     try:
+        _with_short_reading(of, values)
         _check_names(of, parser, values)
         free = {name: _free(name, values.pop(name), mappings[name]) for name in mappings if name in values}
         typed = parser.parse_object(values)

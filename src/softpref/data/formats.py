@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,26 +15,28 @@ from softpref.errors import Fault
 
 
 def read_pairs(path: str | Path, options: ReadOptions | None = None) -> PairSet:
-    """Pairs from a JSONL or CSV file: validated, labelled where the file says how, oriented to p ≥ ½.
+    """Pairs from a file: validated, labelled where the file says how, oriented to p ≥ ½.
 
     Raises:
         DataError: every fault of the file together, by row and field.
         InputError: no such file, or a format that is not read.
     """
-    rows, faults = read_rows(Path(path))
-    return pairs_from_rows(rows, str(path), options, faults)
+    notes: list[str] = []
+    rows, faults = read_rows(Path(path), notes)
+    return pairs_from_rows(rows, str(path), options, faults, notes)
 
 
 def read_completions(path: str | Path) -> list[Completion]:
-    """``prompt`` + ``completion`` rows from a JSONL or CSV file. Raises as ``read_pairs`` does."""
+    """``prompt`` + ``completion`` rows from a file. Raises as ``read_pairs`` does."""
     rows, faults = read_rows(Path(path))
     return completions_from_rows(rows, str(path), faults)
 
 
 def read_training_rows(path: str | Path, options: ReadOptions | None = None) -> PairSet | list[Completion]:
     """Pairs, or completions where the file has a ``completion`` column. Raises as ``read_pairs`` does."""
-    rows, faults = read_rows(Path(path))
-    return training_rows(rows, str(path), options, faults)
+    notes: list[str] = []
+    rows, faults = read_rows(Path(path), notes)
+    return training_rows(rows, str(path), options, faults, notes)
 
 
 def training_rows(
@@ -42,12 +44,13 @@ def training_rows(
     name: str,
     options: ReadOptions | None = None,
     faults: Iterable[Fault] = (),
+    notes: Sequence[str] = (),
 ) -> PairSet | list[Completion]:
     """``read_training_rows`` for rows that are in memory already."""
     rows = list(rows)
     if any(values.get("completion") is not None for _, values in rows):
         return completions_from_rows(rows, name, list(faults))
-    return pairs_from_rows(rows, name, options, list(faults))
+    return pairs_from_rows(rows, name, options, list(faults), notes)
 
 
 def read_prompts(path: str | Path) -> list[dict[str, Any]]:

@@ -31,22 +31,24 @@ def _read_soft_label(row: RowReader) -> tuple[float, ...] | None:
 
 
 def _read_votes(row: RowReader) -> tuple[float, ...] | None:
-    counts = []
-    for name in VOTES:
-        if name == "votes_tie" and not row.has(name):
-            counts.append(0.0)
-            continue
-        count = row.number(name, 0, 1e9, "give a count of votes, 0 or more")
-        if count is not None and count != int(count):
-            row.fault(name, f"{count:g} is not a whole number", "give a count of votes; a mean belongs in soft_label")
-            count = None
-        if count is None:
-            return None
-        counts.append(count)
-    if sum(counts) == 0:
+    counts = [_count(row, name) for name in VOTES]
+    known = [count for count in counts if count is not None]
+    if len(known) < len(counts):
+        return None
+    if sum(known) == 0:
         row.fault("votes_1", "nobody voted on this pair", "drop the row, or give its votes")
         return None
-    return tuple(counts)
+    return tuple(known)
+
+
+def _count(row: RowReader, name: str) -> float | None:
+    count = row.number(name, 0, 1e9, "give a count of votes, 0 or more; a count that is not known is not 0")
+    if count is None or count == int(count):
+        return count
+    halves = " (half a vote for each side is one vote in votes_tie)" if 2 * count == int(2 * count) else ""
+    mend = f"give a count of votes{halves}; a mean belongs in soft_label"
+    row.fault(name, f"{count:g} is not a whole number", mend)
+    return None
 
 
 def _read_rewards(row: RowReader) -> tuple[float, ...] | None:
@@ -67,22 +69,52 @@ def _from_vote_counts(labels: list[tuple[float, ...]], options: ReadOptions) -> 
     elif max(map(sum, labels)) < 2:
         raise OptionError(
             "no pair has two votes, so they cannot show how much people disagree: set vote_prior to a number "
-            "(1 is Laplace's rule), or votes to 'mean'"
+            "(1 is Laplace's rule), or votes to 'mean' (--reading.vote_prior 1, --reading.votes mean)"
         )
     else:
-        prior = fit_beta_prior(first, second, tie)
+        prior, doubt = _fitted(labels)
+        return from_votes(first, second, tie, prior).tolist(), {"vote_prior": prior.a, **doubt}
     return from_votes(first, second, tie, prior).tolist(), {"vote_prior": prior.a}
+
+
+# Below this many pairs with two votes or more, a fitted prior is more chance than people.
+FEW_PAIRS = 50
+# The sharpest and the flattest prior that a fit may give: beyond, every label is ½, or every unanimous pair is certain.
+PRIOR_CAPS = (0.1, 10.0)
+
+
+def _fitted(labels: list[tuple[float, ...]]) -> tuple[BetaPrior, dict[str, Any]]:
+    """The prior that fits these votes, no further than its caps, and what to doubt about it."""
+    fitted = fit_beta_prior(*zip(*labels, strict=True))
+    a = min(max(fitted.a, PRIOR_CAPS[0]), PRIOR_CAPS[1])
+    several = sum(sum(counts) >= 2 for counts in labels)
+    doubts = []
+    if a != fitted.a:
+        seen = "as often as chance would" if fitted.a > a else "hardly ever"
+        doubts.append(
+            f"people disagree {seen} in these votes, so the fitted prior ran to Beta({fitted.a:.3g}, {fitted.a:.3g}); "
+            f"Beta({a:g}, {a:g}) is used"
+        )
+    if several < FEW_PAIRS:
+        doubts.append(f"{several} pairs with two votes or more are too few to fit a prior to (fewer than {FEW_PAIRS})")
+    if not doubts:
+        return fitted, {}
+    return BetaPrior(a, a), {"doubts": [f"{'; '.join(doubts)}: set vote_prior yourself (--reading.vote_prior 1)"]}
 
 
 def _from_reward_columns(labels: list[tuple[float, ...]], options: ReadOptions) -> tuple[list[float], dict[str, Any]]:
     if options.reward_scale is None:
-        raise OptionError("chosen_reward and rejected_reward become p = s(scale · difference): set reward_scale")
+        raise OptionError(
+            "chosen_reward and rejected_reward become p = s(scale · difference): set reward_scale, in 1 / points of the rating "
+            "(--reading.reward_scale 0.5, say)"
+        )
     first, second = zip(*labels, strict=True)
     return from_scores(first, second, options.reward_scale).tolist(), {"reward_scale": options.reward_scale}
 
 
+VOTE_KIND = LabelKind(VOTES, _read_votes, _from_vote_counts, "votes")
 LABEL_KINDS = (
     LabelKind(("soft_label",), _read_soft_label, _given, "given"),
-    LabelKind(VOTES, _read_votes, _from_vote_counts, "votes"),
+    VOTE_KIND,
     LabelKind(REWARDS, _read_rewards, _from_reward_columns, "rewards"),
 )

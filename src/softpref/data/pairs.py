@@ -21,6 +21,7 @@ class PreferencePair:
     ``tool_calls`` may be None. ``tools`` (JSON schemas of functions) and ``chat_template_kwargs`` are what the chat template
     gets beside the messages. ``swapped`` records that reading exchanged the sides to bring p to at least ½. ``label_source``
     says where p came from (method, judge, number of votes, …). ``row`` is the line of its file on which it begins, from 1.
+    ``chosen_is_preferred`` is False where nothing says so: an unlabelled row of response_1 and response_2.
     """
 
     prompt: Text
@@ -35,6 +36,7 @@ class PreferencePair:
     row: int = 0
     tools: Sequence[Mapping[str, Any]] | None = None
     chat_template_kwargs: Mapping[str, Any] | None = None
+    chosen_is_preferred: bool = True
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,11 @@ def orient(pair: PreferencePair) -> PreferencePair:
 
 @dataclass(frozen=True)
 class Reading:
-    """What became of a file's rows: every one is kept or counted as dropped."""
+    """What became of a file's rows: every one is kept, put together with another or counted as dropped.
+
+    ``both_bad`` counts verdicts that neither side is good, which are ties unless their rows were dropped. ``notes`` say how
+    the file was read, ``doubts`` what may be wrong with its labels.
+    """
 
     rows: int
     swapped: int = 0
@@ -72,6 +78,11 @@ class Reading:
     identical_dropped: int = 0
     label_method: str | None = None
     vote_prior: float | None = None
+    merged: int = 0
+    both_bad: int = 0
+    both_bad_dropped: int = 0
+    notes: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -85,6 +96,7 @@ class PairSet(Sequence[PreferencePair]):
     pairs: tuple[PreferencePair, ...]
     name: str
     reading: Reading
+    identical_rows: tuple[int, ...] = ()
 
     @overload
     def __getitem__(self, index: int) -> PreferencePair: ...
@@ -124,12 +136,15 @@ def template_columns(row: PreferencePair | Completion) -> dict[str, Any]:
     return {name: getattr(row, name) for name in TEMPLATE_FIELDS if getattr(row, name)}
 
 
+# Fields that came later, and the value with which a row has the fingerprint that it had before.
+_LATER = {"tools": None, "chat_template_kwargs": None, "chosen_is_preferred": True}
+
+
 def fingerprint(rows: Iterable[PreferencePair | Completion]) -> str:
     """SHA-256 over the content of the rows in order: two data sets with one fingerprint train the same model."""
     digest = hashlib.sha256()
     for row in rows:
-        # a row without tools has the fingerprint that it had before they were read
-        values = {key: value for key, value in asdict(row).items() if key not in TEMPLATE_FIELDS or value}
+        values = {key: value for key, value in asdict(row).items() if key not in _LATER or value != _LATER[key]}
         digest.update(json.dumps(values, sort_keys=True, default=str).encode())
         digest.update(b"\n")
     return digest.hexdigest()

@@ -6,7 +6,7 @@ import contextlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from softpref.data.pairs import Message, Text
@@ -27,10 +27,11 @@ class RowReader:
     row: int
     values: Mapping[str, Any]
     faults: list[Fault]
+    shown: Mapping[str, str] = field(default_factory=dict)
 
     def fault(self, name: str, problem: str, mend: str) -> None:
-        """Record one fault of this row."""
-        self.faults.append(Fault(self.row, name, problem, mend))
+        """Record one fault of this row, under the file's own name of the column."""
+        self.faults.append(Fault(self.row, self.shown.get(name, name), problem, mend))
 
     def has(self, name: str) -> bool:
         """Whether the field is there and not empty. An empty CSV cell and a JSON null are both 'not there'."""

@@ -4,62 +4,63 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any
 
-from softpref.data.columns import COMMON, EVERY, LABELS, SIDES, how_to_mend, looks_read
+from softpref.data.columns import COMMON, EVERY, LABELS, asked_about, how_to_mend, how_to_read, looks_read, meant
 from softpref.data.label_columns import LABEL_KINDS, LabelKind
+from softpref.data.layout import Layout, pair_layout, prompt_layout
+from softpref.data.long_format import Draft, Merged, merge
 from softpref.data.pairs import TEMPLATE_FIELDS, Completion, PairSet, PreferencePair, Reading, Text, orient
 from softpref.data.read_options import ReadOptions
 from softpref.data.row_reader import RowReader, is_missing
+from softpref.data.side_columns import SIDES
 from softpref.errors import DataError, Fault, OptionError
 
 
 @dataclass
-class _Draft:
-    """A pair without its label, and the numbers that the label will be made of."""
-
-    pair: PreferencePair
-    label: tuple[float, ...] | None = None
-
-
-def _is_there(column: str, value: Any) -> bool:
-    """NaN is nothing in a note, and a fault in a column that is read."""
-    return not is_missing(value) or (value is not None and column in EVERY)
-
-
-@dataclass
 class _Table:
-    """All rows of one file on their way to pairs."""
+    """All rows of one file, in our columns, on their way to pairs."""
 
     name: str
-    rows: Sequence[tuple[int, Mapping[str, Any]]]
+    layout: Layout
     faults: list[Fault] = field(default_factory=list)
 
-    @cached_property
+    @property
     def columns(self) -> list[str]:
-        return list(dict.fromkeys(key for _, values in self.rows for key in values if _is_there(key, values[key])))
+        """Columns that hold something. NaN is nothing in a note, and a fault in a column that is read."""
+        rows = (row for _, row in self.layout.rows)
+        there = (
+            key for row in rows for key, value in row.items() if not is_missing(value) or (value is not None and key in EVERY)
+        )
+        return [column for column in dict.fromkeys(there) if column not in self.layout.meta]
 
     def fault(self, name: str, problem: str, mend: str) -> None:
         """Record one fault of the file as a whole."""
-        self.faults.append(Fault(0, name, problem, mend))
+        self.layout.fault(name, problem, mend)
 
     def readers(self) -> list[RowReader]:
-        readers = [RowReader(number, values, self.faults) for number, values in self.rows]
+        readers = [RowReader(number, values, self.faults, self.layout.shown) for number, values in self.layout.rows]
         for row in readers:
             row.check_characters()
         return readers
 
-    def check_rows(self, what: str) -> None:
-        if not self.rows and not self.faults:
+    def check_rows(self, rows: Collection[Any], what: str) -> None:
+        if not rows and not self.faults:
             self.fault("file", "holds no rows", f"give at least one {what}")
 
-    def check_columns(self, read: Collection[str], known: Collection[str]) -> None:
+    def check_columns(self, read: Collection[str], known: Collection[str], labelled: bool = True) -> None:
         """Every column that is not read must be clearly a note; ``known`` are shown to who must rename one."""
+        columns = self.layout.columns()
         for column in self.columns:
-            if column not in read and looks_read(column):
+            if column in read:
+                continue
+            misspelt = meant(column) is not None
+            values = None if labelled or misspelt else asked_about(column, columns.get(column, []), self.layout.names)
+            if values is not None:
+                self.fault(column, f"holds {values}, which looks like a label, and nothing reads it", how_to_read(column))
+            elif looks_read(column):
                 problem = "looks like a column that training would read, but nothing reads it"
-                self.fault(column, problem, how_to_mend(column, known))
+                self.fault(column, problem, how_to_mend(column, known, self.columns))
         sides = [side for names in SIDES for side in names if side in self.columns]
         if sides and "completion" in self.columns:
             self.fault("completion", f"stands beside {sides[0]}", "give pairs or completions, not both in one file")
@@ -74,41 +75,59 @@ def pairs_from_rows(
     name: str,
     options: ReadOptions | None = None,
     faults: Sequence[Fault] = (),
+    notes: Sequence[str] = (),
 ) -> PairSet:
     """Validated, labelled and oriented pairs from numbered rows.
 
     Columns: ``prompt``, the two sides (``chosen``/``rejected`` or ``response_1``/``response_2``), at most one kind of
-    label (``LABEL_KINDS``, always for the first side), optional ``weight``, ``id``, ``meta``, ``label_source``. Other
-    columns are kept under ``meta``, unless their name looks like a label: then they are a fault.
+    label (``LABEL_KINDS``, always for the first side), optional ``weight``, ``id``, ``meta``, ``label_source``; or what
+    ``layout`` makes them of. Other columns are kept under ``meta``, unless their name or, in a file without a label, their
+    values look like a label: then they are a fault.
 
     Args:
         faults: what the reader of the file has found already; reported with the rest.
+        notes: what it has decided about the file's form.
 
     Raises:
         DataError: every fault of the file together.
         OptionError: the label cannot be made with these options.
     """
-    options = options or ReadOptions()
-    table = _Table(name, list(rows), list(faults))
-    table.check_rows("pair")
-    sides = _sides(table)
+    options, rows, wrong = options or ReadOptions(), list(rows), list(faults)
+    layout = pair_layout(rows, options, wrong)
+    table, sides = _Table(name, layout, wrong), layout.sides.ours
+    table.check_rows(rows, "pair")
     kind = _label_kind(table)
-    read = {*COMMON, *sides, *(kind.columns if kind else ())}
-    table.check_columns(read, known=read | set(LABELS))
-    drafts = [_draft(row, sides, kind) for row in table.readers()]
+    read = {*COMMON, *sides, *(kind.columns if kind else ()), *layout.read} | ({layout.annotator} if layout.annotator else set())
+    table.check_columns(read, known=read | set(LABELS), labelled=kind is not None or bool(layout.read) or not options.asking)
+    drafts = [_draft(row, sides, kind, layout) for row in table.readers()]
     kept = [draft for draft in drafts if draft is not None]
     distinct = _without_identical(kept, sides, options, table)
-    _check_ids([draft.pair for draft in distinct], table)
+    merged = merge(distinct, kind, layout.annotator)
+    _check_annotators(merged, layout, table)
+    _check_ids([draft.pair for draft in merged.drafts], table)
     table.raise_faults()
-    return _labelled(distinct, kind, options, name, len(table.rows))
+    reading = Reading(
+        len(rows),
+        identical_dropped=len(kept) - len(distinct),
+        merged=merged.rows,
+        both_bad=sum(draft.both_bad for draft in merged.drafts),
+        both_bad_dropped=layout.both_bad_dropped,
+        notes=(*notes, *layout.notes),
+    )
+    identical = tuple(draft.pair.row for draft in kept if draft.pair.chosen == draft.pair.rejected)
+    try:
+        return _labelled(merged, options, name, reading, identical)
+    except OptionError as error:
+        raise OptionError(f"{name}: {_by_their_names(str(error), layout.shown)}") from None
 
 
 def completions_from_rows(
     rows: Iterable[tuple[int, Mapping[str, Any]]], name: str, faults: Sequence[Fault] = ()
 ) -> list[Completion]:
     """Validated ``prompt`` + ``completion`` rows for SFT. Raises DataError with every fault of the file."""
-    table = _Table(name, list(rows), list(faults))
-    table.check_rows("completion")
+    rows, wrong = list(rows), list(faults)
+    table = _Table(name, prompt_layout(rows, ReadOptions(), wrong, ("completion",)), wrong)
+    table.check_rows(rows, "completion")
     read = {"prompt", "completion", "weight", "id", "meta", *TEMPLATE_FIELDS}
     table.check_columns(read, known=read)
     found = []
@@ -126,12 +145,13 @@ def completions_from_rows(
 def prompts_from_rows(
     rows: Iterable[tuple[int, Mapping[str, Any]]], name: str, faults: Sequence[Fault] = ()
 ) -> list[tuple[int, dict[str, Any]]]:
-    """Numbered rows with a validated ``prompt``, and with what its chat template gets beside it where there is any.
+    """Numbered rows with their whole ``prompt``, validated, and with what its chat template gets beside it where there is any.
 
     Raises DataError with every fault of the file.
     """
-    table = _Table(name, list(rows), list(faults))
-    table.check_rows("prompt")
+    rows, wrong = list(rows), list(faults)
+    table = _Table(name, prompt_layout(rows, ReadOptions(), wrong), wrong)
+    table.check_rows(rows, "prompt")
     prompts = []
     for row in table.readers():
         prompt = row.text("prompt")
@@ -143,14 +163,6 @@ def prompts_from_rows(
     return prompts
 
 
-def _sides(table: _Table) -> tuple[str, str]:
-    columns = set(table.columns)
-    present = [sides for sides in SIDES if columns & set(sides)]
-    if len(present) == 2:
-        table.fault("response_1", "stands beside chosen/rejected", "keep one way of naming the two sides")
-    return present[0] if present else SIDES[0]
-
-
 def _label_kind(table: _Table) -> LabelKind | None:
     columns = set(table.columns)
     present = [kind for kind in LABEL_KINDS if columns & set(kind.columns)]
@@ -160,7 +172,7 @@ def _label_kind(table: _Table) -> LabelKind | None:
     return present[0] if present else None
 
 
-def _draft(row: RowReader, sides: tuple[str, str], kind: LabelKind | None) -> _Draft | None:
+def _draft(row: RowReader, sides: tuple[str, str], kind: LabelKind | None, layout: Layout) -> Draft | None:
     prompt = row.text("prompt")
     first, second = row.response(sides[0], prompt), row.response(sides[1], prompt)
     label = kind.read(row) if kind else None
@@ -172,12 +184,13 @@ def _draft(row: RowReader, sides: tuple[str, str], kind: LabelKind | None) -> _D
         second,
         weight=_weight(row),
         id=_id(row),
-        meta=_meta(row, [*sides, *(kind.columns if kind else ())]),
+        meta=_meta(row, [*sides, "both_bad", *(kind.columns if kind else ())]),
         label_source=row.mapping("label_source"),
         row=row.row,
+        chosen_is_preferred=layout.sides.ranked or kind is not None,
         **_for_template(row, prompt),
     )
-    return _Draft(pair, label)
+    return Draft(pair, label, int(row.values.get("both_bad") or 0) if kind else 0)
 
 
 def _weight(row: RowReader) -> float:
@@ -207,7 +220,7 @@ def _meta(row: RowReader, read: Sequence[str]) -> dict[str, Any]:
     return {**extra, **row.mapping("meta")}
 
 
-def _without_identical(drafts: list[_Draft], sides: tuple[str, str], options: ReadOptions, table: _Table) -> list[_Draft]:
+def _without_identical(drafts: list[Draft], sides: tuple[str, str], options: ReadOptions, table: _Table) -> list[Draft]:
     distinct = [draft for draft in drafts if draft.pair.chosen != draft.pair.rejected]
     if options.identical == "error":
         for draft in drafts:
@@ -215,6 +228,14 @@ def _without_identical(drafts: list[_Draft], sides: tuple[str, str], options: Re
                 mend = "drop the row, or have such rows dropped and counted (--reading.identical drop)"
                 table.faults.append(Fault(draft.pair.row, f"{sides[0]}, {sides[1]}", "are the same text", mend))
     return distinct
+
+
+def _check_annotators(merged: Merged, layout: Layout, table: _Table) -> None:
+    column = layout.annotator or ""
+    for row, who, before in merged.repeats:
+        mend = f"keep one of the two, or count both (--meta_columns {layout.shown.get(column, column)})"
+        problem = f"{who!r} has a label for this pair in row {before} already"
+        table.faults.append(Fault(row, layout.shown.get(column, column), problem, mend))
 
 
 def _check_ids(pairs: Sequence[PreferencePair], table: _Table) -> None:
@@ -227,34 +248,36 @@ def _check_ids(pairs: Sequence[PreferencePair], table: _Table) -> None:
         seen.setdefault(pair.id, pair.row)
 
 
-def _labelled(drafts: list[_Draft], kind: LabelKind | None, options: ReadOptions, name: str, rows: int) -> PairSet:
-    dropped = rows - len(drafts)
+def _labelled(merged: Merged, options: ReadOptions, name: str, reading: Reading, identical: tuple[int, ...]) -> PairSet:
+    drafts, kind = merged.drafts, merged.kind
     if kind is None or not drafts:
-        return PairSet(tuple(draft.pair for draft in drafts), name, Reading(rows, identical_dropped=dropped))
-    try:
-        labels, how = kind.to_labels([draft.label for draft in drafts if draft.label is not None], options)
-    except OptionError as error:
-        raise OptionError(f"{name}: {error}") from None
+        return PairSet(tuple(draft.pair for draft in drafts), name, reading, identical)
+    labels, how = kind.to_labels([draft.label for draft in drafts if draft.label is not None], options)
+    doubts = how.pop("doubts", ())
     pairs = tuple(
         orient(replace(draft.pair, soft_label=p, label_source=_source(draft, kind, how)))
         for draft, p in zip(drafts, labels, strict=True)
     )
-    return PairSet(
-        pairs,
-        name,
-        Reading(
-            rows,
-            swapped=sum(pair.swapped for pair in pairs),
-            ties=sum(pair.soft_label == 0.5 for pair in pairs),
-            identical_dropped=dropped,
-            label_method=kind.method,
-            vote_prior=how.get("vote_prior"),
-        ),
+    reading = replace(
+        reading,
+        swapped=sum(pair.swapped for pair in pairs),
+        ties=sum(pair.soft_label == 0.5 for pair in pairs),
+        label_method=kind.method,
+        vote_prior=how.get("vote_prior"),
+        doubts=tuple(doubts),
     )
+    return PairSet(pairs, name, reading, identical)
 
 
-def _source(draft: _Draft, kind: LabelKind, how: Mapping[str, Any]) -> Mapping[str, Any]:
+def _by_their_names(message: str, shown: Mapping[str, str]) -> str:
+    for name in ("chosen_reward", "rejected_reward"):
+        message = message.replace(name, shown.get(name, name))
+    return message
+
+
+def _source(draft: Draft, kind: LabelKind, how: Mapping[str, Any]) -> Mapping[str, Any]:
     if kind.method == "given":
         return draft.pair.label_source or {"method": "given"}
     counts = {"votes": [int(count) for count in draft.label or ()]} if kind.method == "votes" else {}
-    return {"method": kind.method, **counts, **how}
+    bad = {"both_bad": draft.both_bad} if draft.both_bad else {}
+    return {"method": kind.method, **counts, **bad, **how}

@@ -13,7 +13,8 @@ from typing import Any
 from softpref.data.files import append_text, atomic_bytes, write_json
 from softpref.data.pairs import Text
 from softpref.data.rendering import AnyPrompt, Prompt
-from softpref.errors import InputError, OptionError
+from softpref.data.row_reader import RowReader
+from softpref.errors import DataError, Fault, OptionError
 from softpref.generation.engine import deciding, require_engine
 from softpref.generation.sampling import Response, Sampling
 from softpref.loading.adapters import ADAPTER_FILE, base_of
@@ -163,8 +164,20 @@ _ENGINES: Mapping[str, Callable[[str, Sequence[AnyPrompt], Sampling, Container[i
 
 
 def from_column(rows: Sequence[tuple[int, dict[str, Any]]], column: str, name: str) -> list[Text]:
-    """The responses that stand in the data: one per numbered row. Raises InputError naming the first row without one."""
-    for number, row in rows:
-        if not isinstance(row.get(column), str | list):
-            raise InputError(f"{name}: row {number} has no {column}; name a column that holds a response in every row")
-    return [row[column] for _, row in rows]
+    """The responses that stand in the data: one per numbered row, text or one message of the assistant.
+
+    Raises DataError with every row without one, or with something that is no answer to its prompt.
+    """
+    faults: list[Fault] = []
+    found = [_answer(RowReader(number, row, faults), column) for number, row in rows]
+    if faults:
+        raise DataError(name, faults)
+    return [answer for answer in found if answer is not None]
+
+
+def _answer(row: RowReader, column: str) -> Text | None:
+    if not row.has(column):
+        row.fault(column, "is missing", "name a column that holds a response in every row")
+        return None
+    # a model answers messages with bare text
+    return row.text(column) if isinstance(row.values[column], str) else row.response(column, row.values.get("prompt"))

@@ -281,11 +281,21 @@ def _rows(recipe: TrainRecipe, config: SoftPreferenceConfig, judge: Judge | None
     if recipe.online.labels is None:
         if recipe.judge or judge is not None:
             raise OptionError("judge has no effect without online.labels: pairs are labelled with softpref label")
-        return read_training_rows(recipe.data, recipe.reading)
+        rows = read_training_rows(recipe.data, recipe.reading)
+        _refuse_ties(rows, config)
+        return rows
     if recipe.reading != ReadOptions():
         raise OptionError("reading has no effect online, where only prompts are read: leave it out")
     check_online(config, recipe.online, judge)
     return read_online_prompts(recipe.data)
+
+
+def _refuse_ties(rows: Any, config: SoftPreferenceConfig) -> None:
+    """Ties alone teach nothing under any treatment; hard may be told to take them as they stand."""
+    if isinstance(rows, PairSet) and len(rows) and rows.reading.ties == len(rows) and config.ties != "keep":
+        raise InputError(
+            f"{rows.name}: every pair is a tie (p = 0.5), so there is nothing to learn; give pairs with a better side"
+        )
 
 
 def _say_rows(rows: Any, trainer: SoftPreferenceTrainer, say: Callable[[str], None]) -> None:
@@ -296,6 +306,11 @@ def _say_rows(rows: Any, trainer: SoftPreferenceTrainer, say: Callable[[str], No
         notes += [f"{reading.identical_dropped} identical in text"] if reading.identical_dropped else []
         notes += [f"{reading.ties} ties"] if reading.ties else []
     say(f"{counts.kept} rows to train on" + (f" ({', '.join(notes)})" if notes else ""))
+    if isinstance(rows, PairSet):
+        for note in rows.reading.notes:
+            say(f"  {note}")
+        for doubt in rows.reading.doubts:
+            say(f"warning: {doubt}")
 
 
 def trainer_config(recipe: TrainRecipe, quiet: bool = False) -> SoftPreferenceConfig:

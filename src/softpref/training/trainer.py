@@ -196,7 +196,15 @@ class SoftPreferenceTrainer(Trainer):
     def _check_labels(self, rows: Sequence[PreferencePair | Completion], name: str, args: SoftPreferenceConfig) -> None:
         if self.method.base.needs_rejected and any(isinstance(row, Completion) for row in rows):
             raise InputError(f"{name}: holds completions, but {self.method.name} compares two responses; use loss_type sft")
-        unlabelled = [row for row in rows if isinstance(row, PreferencePair) and row.soft_label is None]
+        pairs = [row for row in rows if isinstance(row, PreferencePair)]
+        unlabelled = [row for row in pairs if row.soft_label is None]
+        if open_ := [row for row in unlabelled if not row.chosen_is_preferred]:
+            raise InputError(
+                f"{name}: row {open_[0].row} has no soft_label, and response_1 and response_2 do not say which side is better; "
+                "label the pairs (softpref label), or name the columns chosen and rejected if one is"
+            )
+        if self.method.base.needs_rejected and pairs and all(row.soft_label == 0.5 for row in pairs):
+            logger.warning("%s: every pair is a tie (p = 0.5): there is nothing to learn from them", name)
         # A bare base loss means hard; but that p was forgotten and that it is not wanted look alike unless said.
         asked_for_hard = self.method.treatment == "hard" and args.label_treatment == "hard"
         if unlabelled and self.method.base.needs_rejected and not asked_for_hard:

@@ -54,10 +54,22 @@ def pairs_55k(row: Row) -> Iterator[PairRow]:
         raise LeftOutError("the two models answered different contexts")
     if None in (prompt[0], *first, *second) or not (len(first) == len(second) == 1):
         raise LeftOutError("a question or an answer is missing")
-    votes = (int(inner(row, _FLAGS[0])), int(inner(row, _FLAGS[1])), int(inner(row, _FLAGS[2])))
+    yield voted(user(prompt[0]), first[0], second[0], _flags(row), **_identity(row), meta=_meta(row, None))
+
+
+def _flags(row: Row) -> tuple[int, int, int]:
+    """Who won, as three numbers of which one is 1 and the others 0."""
+    votes = [_flag(inner(row, name), name) for name in _FLAGS]
     if sorted(votes) != [0, 0, 1]:
         raise RowFaultError("winner_model_a", f"is one of {votes}", "give exactly one of the three winners")
-    yield voted(user(prompt[0]), first[0], second[0], votes, **_identity(row), meta=_meta(row, None))
+    return votes[0], votes[1], votes[2]
+
+
+def _flag(value: Any, name: str) -> int:
+    number = value if isinstance(value, int | float) else {"0": 0, "1": 1, "0.0": 0, "1.0": 1}.get(str(value).strip())
+    if number not in (0, 1):
+        raise RowFaultError(name, f"is {value!r}", "give 0 or 1")
+    return int(number)
 
 
 def _conversation(row: Row, side: str) -> list[Message]:
