@@ -302,6 +302,11 @@ def test_votes_of_one_pair_are_added_up():
     assert read(*rows, votes="mean")[0].label_source["votes"] == [2, 1, 0]
 
 
+def test_several_votes_on_a_pair_that_stands_twice_stay_two_pairs():
+    rows = [{**ROW, "votes_1": a, "votes_2": b} for a, b in ((3, 0), (1, 2))]
+    assert len(read(*rows, votes="mean")) == 2
+
+
 def test_an_annotator_votes_once():
     [fault] = faults_of({**ROW, "annotator": "a", "choice": 1}, {**ROW, "annotator": "a", "choice": 2})
     assert (fault.row, fault.field) == (2, "annotator")

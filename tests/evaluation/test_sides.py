@@ -84,7 +84,14 @@ def test_messages_are_the_same_prompt_by_content(tmp_path):
 
 def test_a_row_without_a_response_is_named(tmp_path):
     write_rows(tmp_path / "r.jsonl", [{"prompt": "p", "response": "a"}, {"prompt": "q"}])
-    with pytest.raises(InputError, match=r"r\.jsonl: row 2 has no response"):
+    with pytest.raises(DataError, match="row 2, response: is missing"):
+        answers_from_file(str(tmp_path / "r.jsonl"), "r", Prompts(("p",)))
+
+
+@pytest.mark.parametrize("response", [3, [], [{"role": "user", "content": "a"}], [{"role": "assistant", "content": "a"}]])
+def test_a_response_that_is_no_answer_to_its_prompt_is_named(tmp_path, response):
+    write_rows(tmp_path / "r.jsonl", [{"prompt": "p", "response": response}])
+    with pytest.raises(DataError, match="row 1, response: is "):
         answers_from_file(str(tmp_path / "r.jsonl"), "r", Prompts(("p",)))
 
 

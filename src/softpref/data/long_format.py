@@ -39,9 +39,10 @@ def merge(drafts: Sequence[Draft], kind: LabelKind | None, annotator: str | None
     """Drafts of one pair become one.
 
     Votes are summed. Labels of 0, ½ and 1 that annotators gave are votes; other labels of theirs, and rewards, are averaged.
-    Without an annotator, labels other than votes are left as they are: the file may mean the pair twice.
+    Without an annotator only rows of one vote each are put together: other labels may be of a pair that the file means twice.
     """
-    if kind is None or (kind is not VOTE_KIND and annotator is None):
+    one_vote = kind is VOTE_KIND and all(draft.label is None or sum(draft.label) == 1 for draft in drafts)
+    if kind is None or not (one_vote or annotator):
         return Merged(list(drafts), kind)
     groups: dict[str, list[Draft]] = {}
     for draft in drafts:
