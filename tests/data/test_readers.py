@@ -135,9 +135,10 @@ def test_too_deep_by_hand():
 # -------------------------------------------------------------------------------------------------- packed, Parquet
 
 
-@pytest.mark.parametrize(
-    "content", [b"no gzip", gzip.compress(b'{"a": 1}' * 99)[:-9], gzip.compress(b"a" * 99)[:12] + b"\xff" * 9]
-)
+PACKED = gzip.compress(b'{"a": 1}' * 99)
+
+
+@pytest.mark.parametrize("content", [b"no gzip", PACKED[:-9], PACKED[:12] + b"\xff" * 9], ids=["other", "cut", "spoilt"])
 def test_what_cannot_be_unpacked(tmp_path, content):
     (tmp_path / "a.jsonl.gz").write_bytes(content)
     with pytest.raises(InputError, match=r"a\.jsonl\.gz: cannot be unpacked"):
