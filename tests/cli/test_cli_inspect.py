@@ -186,3 +186,29 @@ def test_the_command_for_rows_without_labels_and_for_completions(capsys, tmp_pat
     assert "1 of 1 prompts are plain strings" in out
     completions = write(tmp_path / "sft.jsonl", [{"prompt": "a", "completion": " b"}])
     assert "--loss_type sft" in inspect(capsys, "--data", completions, "--model", chat_model)
+
+
+# -------------------------------------------------------------------------------------------------- columns of other names
+
+
+@pytest.fixture
+def liked(tmp_path):
+    path = tmp_path / "liked.csv"
+    path.write_text("q,answer_a,answer_b,liked,mood\nx,a,b,A,3\ny,c,d,tie,4\n", encoding="utf-8")
+    return path
+
+
+def test_columns_are_mapped_on_the_command_line(capsys, liked):
+    words = ["--columns.prompt", "q", "--columns.winner", "liked", "--meta_columns", "mood"]
+    assert main(["inspect", "--data", str(liked), *words, "--vote_prior", "1"]) == 0
+    assert "liked is read as one vote a row" in capsys.readouterr().out
+
+
+def test_columns_are_mapped_in_a_file(capsys, liked, tmp_path):
+    file = tmp_path / "inspect.yaml"
+    file.write_text(f"data: {liked}\ncolumns: {{prompt: q, winner: liked}}\nvote_prior: 1\n", encoding="utf-8")
+    assert main(["inspect", "--config", str(file)]) == 0
+    assert "2 pairs" in capsys.readouterr().out
+    file.write_text(f"data: {liked}\nvotes: mean\nreading: {{votes: prior}}\n", encoding="utf-8")
+    assert main(["inspect", "--config", str(file)]) == 2
+    assert "votes stands at the top and below reading" in capsys.readouterr().err

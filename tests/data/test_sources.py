@@ -342,6 +342,8 @@ def test_arena_55k_leaves_out_and_refuses():
     }
     for row, field in (
         (published.arena_55k((1, 1, 0)), "winner_model_a"),
+        (published.arena_55k((1.9, 0.6, 0.3)), "winner_model_a"),
+        (published.arena_55k((1, 0, 0.5)), "winner_tie"),
         (published.arena_55k(prompt="Tea?"), "prompt"),
     ):
         with pytest.raises(DataError, match=f"row 1, {field}: is"):

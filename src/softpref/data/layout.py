@@ -271,7 +271,10 @@ def _convert(layout: Layout, plan: LabelPlan) -> None:
     layout.rows = [(number, {name: row[name] for name in row if name not in plan.columns}) for number, row in kept]
     if len(plan.columns) == 2 and any("chosen_reward" in row for _, row in layout.rows):
         layout.shown |= dict(zip(("chosen_reward", "rejected_reward"), plan.columns, strict=True))
-    layout.notes.append(plan.note)
+    note = plan.note
+    for column in plan.columns:
+        note = note.replace(column, layout.shown.get(column, column), 1)
+    layout.notes.append(note)
 
 
 def _holds_texts(layout: Layout, column: str) -> bool:
