@@ -207,11 +207,15 @@ class ServerJudge:
         Raises InterruptedRunError when the budget is reached, after the calls under way have come back; InputError when the
         endpoint refuses the key.
         """
-        loop = asyncio.new_event_loop()
+        loop, before = asyncio.new_event_loop(), signal.getsignal(signal.SIGTERM)
         try:
             yield from self._drive(loop, iter(questions))
         finally:
+            # which sets the signals that it has listened to back to the system's own
             loop.close()
+            if callable(before):
+                with suppress(ValueError):
+                    signal.signal(signal.SIGTERM, before)
 
     def reread(self, question: Question, raw: str) -> Answer:
         """The answer in a stored reply, by the present rule of reading. It costs no call."""
@@ -263,16 +267,22 @@ class ServerJudge:
         await asyncio.gather(*done, *under_way)
 
     def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Ctrl-C sends no more and lets the calls under way come back, for they are paid; a second one ends at once."""
+        """Ctrl-C or SIGTERM sends no more and lets the calls under way come back, for they are paid; a second ends at once."""
+        before = signal.getsignal(signal.SIGTERM)
 
         def stop() -> None:
             self._stopping = self._interrupted = True
             loop.remove_signal_handler(signal.SIGINT)
+            loop.remove_signal_handler(signal.SIGTERM)
+            signal.signal(signal.SIGTERM, before)
             logger.warning("waiting for the calls under way; Ctrl-C again gives them up")
 
         # elsewhere than in the main thread, or on Windows, Ctrl-C ends at once
         with suppress(NotImplementedError, RuntimeError, ValueError):
             loop.add_signal_handler(signal.SIGINT, stop)
+            # where nobody takes SIGTERM it ends the process, as ever
+            if callable(before):
+                loop.add_signal_handler(signal.SIGTERM, stop)
 
     def _spent(self) -> bool:
         s, cost = self.settings, self.usage.cost(self.settings)
