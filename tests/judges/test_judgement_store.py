@@ -324,3 +324,9 @@ def test_a_store_of_version_1_keeps_its_answers(tmp_path):
     found, _ = run(path, again)
     assert again.asked == []
     assert [f.p for f in found] == pytest.approx([0.75, 0.75])
+
+
+def test_a_new_store_is_its_owner_s_alone(tmp_path):
+    """It holds prompts and replies. So do the files that SQLite keeps beside it while it is open."""
+    with JudgementStore(tmp_path / "s.sqlite"):
+        assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir() if path.name.startswith("s.sqlite")} == {0o600}

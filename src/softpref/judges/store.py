@@ -88,6 +88,7 @@ class JudgementStore:
         with writing(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
         with self._errors():
+            _make_private(self.path)
             self._db = sqlite3.connect(self.path, isolation_level=None, timeout=PATIENCE)
             try:
                 self._prepare()
@@ -302,3 +303,10 @@ def _digest(judge: str, question: str, content: tuple[Any, ...]) -> str:
 def _is_whole(judge: str, question: str, row: tuple[Any, ...]) -> bool:
     *content, digest = row
     return digest is None or digest == _digest(judge, question, tuple(content))
+
+
+def _make_private(path: Path) -> None:
+    """A new store is its owner's alone: it holds prompts and replies. SQLite gives the files beside it the same mode."""
+    if str(path) != ":memory:":
+        with suppress(OSError):  # what is wrong with the place, SQLite says
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
