@@ -18,6 +18,7 @@ ROOMS = [
     {"core"},
     {"run_folder"},
     {"data", "loading"},
+    {"records"},
     {"judges", "scoring", "generation"},
     {"training", "evaluation"},
     {"report"},

@@ -52,6 +52,12 @@ def read_json(file: Path) -> Any:
         raise InputError(f"{file}: is not JSON ({error})") from error
 
 
+def checkpoints_of(run: Path) -> dict[int, Path]:
+    """The folders of a run's checkpoints by their step, in order."""
+    steps = {path.name.rpartition("-")[2]: path for path in run.glob("checkpoint-*")}
+    return {int(step): steps[step] for step in sorted((step for step in steps if step.isdigit()), key=int)}
+
+
 def read_lines(file: Path) -> list[dict[str, Any]]:
     r"""The objects of a JSONL file, none where there is no such file. Lines end at ``\n`` and nowhere else.
 

@@ -6,11 +6,22 @@ import json
 
 import pytest
 
+from run_folders import run_record
 from softpref.cli.classify import lines as classify_lines
 from softpref.cli.main import main
 from softpref.cli.over_optimisation import lines as over_optimisation_lines
 from softpref.data.formats import write_rows
 from softpref.demo.small_model import save, small_llama
+from softpref.records.evaluation import (
+    AccuracyBin,
+    ClassificationRecord,
+    OverOptimisationRecord,
+    RatioBin,
+    RatioCheckpoint,
+    RatioStep,
+    SampledKL,
+)
+from softpref.records.figures import Interval
 
 ROWS = [
     {"prompt": "make tea :", "response_1": " boil the water , pour", "response_2": " wait", "soft_label": 0.9},
@@ -29,13 +40,8 @@ def place(word_tokenizer, tmp_path_factory):
             root / name,
         )
     write_rows(root / "pairs.jsonl", ROWS)
-    record = {
-        "method": {"loss_type": "gdpo", "reduction": "sum", "arguments": {"beta": 0.3}},
-        "reference": "abc",
-        "model": {"start": str(root / "sft")},
-        "data": {"file": str(root / "pairs.jsonl")},
-    }
-    (root / "run" / "run.json").write_text(json.dumps(record))
+    record = run_record(reference="abc", model={"start": str(root / "sft")}, data={"file": str(root / "pairs.jsonl")})
+    record.write(root / "run" / "run.json")
     return root
 
 
@@ -53,25 +59,19 @@ def test_classify_a_run(place, capsys, tmp_path):
 
 
 def test_what_is_not_known_is_a_dash_and_said():
-    row = {"low": 0.5, "high": 0.6, "count": 0, "accuracy": None, "mean_margin": None}
-    nothing = {"value": float("nan"), "low": float("nan"), "high": float("nan")}
-    result = {
-        "model": "m",
-        "reference": None,
-        "data": "d",
-        "pairs": 1,
-        "prompts": 1,
-        "ties": 0,
-        "margin": "h",
-        "beta": None,
-        "accuracy": nothing,
-        "auc": nothing,
-        "brier": None,
-        "log_score": None,
-        "ece": None,
-        "longer_wins": nothing,
-        "by_bin": [row],
-    }
+    nothing = Interval(None)
+    result = ClassificationRecord(
+        model="m",
+        data="d",
+        pairs=1,
+        prompts=1,
+        ties=0,
+        margin="h",
+        accuracy=nothing,
+        auc=nothing,
+        longer_wins=nothing,
+        by_bin=[AccuracyBin(0.5, 0.6, 0)],
+    )
     out = "\n".join(classify_lines(result))
     assert "accuracy     – [–, –]" in out
     assert "no beta is known" in out
@@ -86,39 +86,28 @@ def test_over_optimisation_of_a_run(place, capsys, tmp_path):
     assert "on 2 pairs of" in out
     for row in result["by_bin"]:
         if row["count"]:
-            assert f"{row['chosen_log_ratio']:+.2f}" in out
-            assert f"{row['reward_gap']:+.2f}" in out
+            assert f"{row['chosen_logratio']:+.2f}" in out
+            assert f"{row['margin']:+.2f}" in out
     assert ("WARNING" in out) == (result["warning"] is not None)
 
 
 def test_a_warning_and_the_training_log_are_shown():
-    empty = {"low": 0.5, "high": 0.6, "count": 0}
-    full = {
-        "low": 0.9,
-        "high": 1.0,
-        "count": 7,
-        "chosen_log_ratio": -30.0,
-        "chosen_log_ratio_per_token": -1.0,
-        "rejected_log_ratio": -50.0,
-        "reward_gap": 20.0,
-    }
-    last = {"step": 9, "chosen_log_ratio": -29.0, "rejected_log_ratio": -45.0, "reward_gap": 16.0}
-    kl = {"evaluation": "sampled", "value": 12.0, "low": 11.0, "high": 13.0}
-    result = {
-        "run": "r",
-        "reference": "s",
-        "data": "d",
-        "pairs": 7,
-        "by_bin": [empty, full],
-        "over_training": [last],
-        "checkpoints": [{"step": 5, "by_bin": [full]}],
-        "kl": kl,
-        "warning": "the chosen responses have collapsed",
-    }
+    full = RatioBin(0.9, 1.0, 7, -30.0, -50.0, 20.0, -1.0)
+    result = OverOptimisationRecord(
+        run="r",
+        reference="s",
+        data="d",
+        pairs=7,
+        by_bin=[RatioBin(0.5, 0.6, 0), full],
+        over_training=[RatioStep(9, -29.0, -45.0, 16.0)],
+        checkpoints=[RatioCheckpoint(5, [full])],
+        kl=SampledKL(12.0, 11.0, 13.0, evaluation="sampled"),
+        warning="the chosen responses have collapsed",
+    )
     out = "\n".join(over_optimisation_lines(result))
     assert "WARNING: the chosen responses have collapsed" in out
-    assert "step 9: chosen -29.00, rejected -45.00, gap +16.00" in out
-    assert "12.00 [11.00, 13.00] nats per response" in out
+    assert "step 9: chosen -29.00, rejected -45.00, margin +16.00" in out
+    assert "12.000 [11.000, 13.000] nats per response" in out
     assert out.count("-30.00") == 2
 
 

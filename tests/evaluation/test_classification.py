@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import math
 
 import numpy as np
@@ -13,10 +12,8 @@ from sklearn.metrics import roc_auc_score
 from softpref.core.statistics import cluster_bootstrap
 from softpref.data.pairs import PreferencePair, orient, swap_sides
 from softpref.demo.small_model import save, small_llama
-from softpref.errors import InputError
 from softpref.evaluation.classification import (
     as_written,
-    beta_of,
     calibration_figures,
     implicit_margins,
     majority_auc,
@@ -80,17 +77,6 @@ def test_as_written_undoes_the_orientation():
     assert [pair.soft_label for pair in read] == [0.9, 0.7, 0.5]
     assert [(p.chosen, p.rejected) for p in as_written(read)] == [(p.chosen, p.rejected) for p in PAIRS]
     assert [pair.soft_label for pair in as_written(read)] == pytest.approx([0.9, 0.3, 0.5])
-
-
-def test_beta_comes_from_the_run(tmp_path):
-    run = {"method": {"arguments": {"beta": 0.3}}}
-    (tmp_path / "run.json").write_text(json.dumps(run))
-    assert beta_of(tmp_path) == 0.3
-    with pytest.raises(InputError, match="no run folder"):
-        beta_of(tmp_path / "nowhere")
-    (tmp_path / "run.json").write_text('{"method": {"arguments": {}}}')
-    with pytest.raises(InputError, match="has no beta"):
-        beta_of(tmp_path)
 
 
 # --- figures --------------------------------------------------------------------------------------------------------------

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import yaml
 from sklearn.metrics import roc_auc_score
 
+from run_folders import run_record
 from softpref.data.formats import write_rows
 from softpref.data.pairs import PreferencePair, swap_sides
 from softpref.demo.small_model import save, small_llama
@@ -17,7 +18,7 @@ from softpref.errors import InputError, OptionError
 from softpref.evaluation.classification import side_scores
 from softpref.evaluation.classify import classification_figures, classify, label_bins, subject_of
 from softpref.evaluation.trained_by import ImplicitReward
-from softpref.run_folder import read_json
+from softpref.records.evaluation import ClassificationRecord
 
 
 def pair(p, prompt="p", chosen="a", rejected="a"):
@@ -35,12 +36,12 @@ def test_figures_by_hand():
     """
     beta = math.log(3) / 2
     found = classification_figures(np.array([2.0, -1.0, 0.0]), [pair(0.9), pair(0.6, "q"), pair(0.8, "r")], beta)
-    assert found["accuracy"]["value"] == pytest.approx(0.5)
-    assert found["auc"]["value"] == pytest.approx(5.5 / 9)
+    assert found.accuracy.value == pytest.approx(0.5)
+    assert found.auc.value == pytest.approx(5.5 / 9)
     second = 1 / (1 + math.sqrt(3))
-    assert found["brier"]["value"] == pytest.approx((0.15**2 + (second - 0.6) ** 2 + 0.3**2) / 3)
-    assert (found["accuracy"]["n"], found["accuracy"]["clusters"]) == (3, 3)
-    assert (found["pairs"], found["prompts"], found["ties"]) == (3, 3, 0)
+    assert found.brier.value == pytest.approx((0.15**2 + (second - 0.6) ** 2 + 0.3**2) / 3)
+    assert (found.accuracy.n, found.accuracy.clusters) == (3, 3)
+    assert (found.pairs, found.prompts, found.ties) == (3, 3, 0)
 
 
 def test_which_side_a_file_names_first_changes_nothing():
@@ -53,8 +54,8 @@ def test_which_side_a_file_names_first_changes_nothing():
     ours = classification_figures(h, pairs, 0.5)
     theirs = classification_figures(np.where(flip, -h, h), flipped, 0.5)
     for name in ("accuracy", "auc", "brier", "log_score", "ece", "longer_wins"):
-        assert theirs[name]["value"] == pytest.approx(ours[name]["value"])
-    assert [row["count"] for row in theirs["by_bin"]] == [row["count"] for row in ours["by_bin"]]
+        assert getattr(theirs, name).value == pytest.approx(getattr(ours, name).value)
+    assert [row.count for row in theirs.by_bin] == [row.count for row in ours.by_bin]
 
 
 def test_auc_exists_where_the_better_side_always_stands_first():
@@ -62,7 +63,7 @@ def test_auc_exists_where_the_better_side_always_stands_first():
     h = np.random.default_rng(1).normal(0.5, 1, 50)
     found = classification_figures(h, [pair(1.0, str(i)) for i in range(50)], None)
     expected = roc_auc_score([1] * 50 + [0] * 50, np.concatenate([h, -h]))
-    assert found["auc"]["value"] == pytest.approx(expected)
+    assert found.auc.value == pytest.approx(expected)
 
 
 def test_the_gain_over_length_is_on_the_same_pairs():
@@ -70,40 +71,40 @@ def test_the_gain_over_length_is_on_the_same_pairs():
     h = np.array([1.0, 2.0, 3.0, -1.0])
     sides = (("a a", "a"), ("a", "a"), ("a", "a a"), ("a", "a a"))
     found = classification_figures(h, [pair(0.9, str(i), *two) for i, two in enumerate(sides)], None)
-    assert found["over_longer"]["value"] == pytest.approx(0.375)
-    assert found["longer_wins"]["value"] + found["over_longer"]["value"] == found["accuracy"]["value"]
+    assert found.over_longer.value == pytest.approx(0.375)
+    assert found.longer_wins.value + found.over_longer.value == found.accuracy.value
 
 
 def test_without_a_beta_there_is_no_calibration():
     found = classification_figures(np.array([1.0, -1.0]), [pair(0.9), pair(0.2)], None)
-    assert [found[name] for name in ("brier", "log_score", "ece", "reliability")] == [None] * 4
-    assert found["accuracy"]["value"] == 1.0
+    assert [getattr(found, name) for name in ("brier", "log_score", "ece", "reliability")] == [None] * 4
+    assert found.accuracy.value == 1.0
 
 
 def test_bins_by_hand():
     """0.95 and 0.05 are equally sure; 0.6 and 0.4 stand together; 1 in the last bin; ½ in the first, without accuracy."""
     p = np.array([0.95, 0.05, 0.6, 0.4, 0.5, 1.0])
-    assert [row["count"] for row, _ in label_bins(p)] == [1, 2, 0, 0, 3]
-    found = classification_figures(np.array([2.0, -4.0, 1.0, 1.0, 7.0, 0.0]), [pair(x, str(x)) for x in p], None)["by_bin"]
-    assert found[0]["accuracy"] is None
-    assert found[1]["accuracy"]["value"] == 0.5
-    assert found[1]["mean_margin"] == pytest.approx(0.0)
-    assert (found[2]["count"], found[2]["accuracy"], found[2]["mean_margin"]) == (0, None, None)
-    assert found[4]["accuracy"]["value"] == pytest.approx(2.5 / 3)
-    assert found[4]["mean_margin"] == pytest.approx((2 + 4 + 0) / 3)
+    assert [row.count for row, _ in label_bins(p)] == [1, 2, 0, 0, 3]
+    found = classification_figures(np.array([2.0, -4.0, 1.0, 1.0, 7.0, 0.0]), [pair(x, str(x)) for x in p], None).by_bin
+    assert found[0].accuracy is None
+    assert found[1].accuracy.value == 0.5
+    assert found[1].mean_margin == pytest.approx(0.0)
+    assert (found[2].count, found[2].accuracy, found[2].mean_margin) == (0, None, None)
+    assert found[4].accuracy.value == pytest.approx(2.5 / 3)
+    assert found[4].mean_margin == pytest.approx((2 + 4 + 0) / 3)
 
 
 def test_reliability_counts_both_orders():
     """p̂ = s(ln 3) = ¾ with p = 0.9, and its mirror ¼ with 0.1."""
-    found = classification_figures(np.array([math.log(3)]), [pair(0.9)], 1.0)["reliability"]
-    filled = [(row["low"], row["count"], row["mean_predicted"], row["mean_label"]) for row in found if row["count"]]
+    found = classification_figures(np.array([math.log(3)]), [pair(0.9)], 1.0).reliability
+    filled = [(row.low, row.count, row.mean_predicted, row.mean_label) for row in found if row.count]
     assert [tuple(pytest.approx(x) for x in row) for row in filled] == [(0.2, 1, 0.25, 0.1), (0.7, 1, 0.75, 0.9)]
     assert len(found) == 10
 
 
 def test_the_longer_response_as_a_baseline():
     pairs = [pair(0.9, "p", "a b", "c"), pair(0.9, "q", "a", "b c"), pair(0.2, "r", "a", "b c")]
-    assert classification_figures(np.zeros(3), pairs, None)["longer_wins"]["value"] == pytest.approx(2 / 3)
+    assert classification_figures(np.zeros(3), pairs, None).longer_wins.value == pytest.approx(2 / 3)
 
 
 # -------------------------------------------------------------------------------------------------- run folders
@@ -135,12 +136,9 @@ def place(word_tokenizer, tmp_path_factory):
 
 def a_run(place, **method):
     """The policy's folder as a run that was trained against sft."""
-    record = {
-        "method": {"loss_type": "gdpo", "reduction": "sum", "arguments": {"beta": 0.3}, **method},
-        "reference": "abc",
-        "model": {"start": str(place / "sft")},
-    }
-    (place / "policy" / "run.json").write_text(json.dumps(record))
+    base = "sft" if method.get("loss_type") == "sft" else "dpo"
+    record = run_record(method={"base": base, **method}, reference="abc", model={"start": str(place / "sft")})
+    record.write(place / "policy" / "run.json")
     (place / "policy" / "recipe.yaml").write_text(yaml.safe_dump({"model": str(place / "sft"), "ref_model": None}))
     return str(place / "policy"), record
 
@@ -154,12 +152,10 @@ def sides(place, name):
 def test_a_run_folder_knows_its_reference_and_its_beta(place, tmp_path):
     run, _ = a_run(place)
     result = classify(run, place / "pairs.jsonl", tmp_path)
-    written = read_json(tmp_path / "classification.json")
-    # one prompt alone has no interval: nan here, null there
-    assert {**written, "by_bin": None} == {**result, "by_bin": None}
-    assert (result["reference"], result["beta"], result["method"]) == (str(place / "sft"), 0.3, "gdpo")
+    assert ClassificationRecord.read(tmp_path / "classification.json").as_dict() == result.as_dict()
+    assert (result.reference, result.beta, result.method) == (str(place / "sft"), 0.3, "gdpo")
     h = sides(place, "policy").logps - sides(place, "sft").logps
-    means = [row["mean_margin"] for row in result["by_bin"]]
+    means = [row.mean_margin for row in result.by_bin]
     # p = 0.3 is read as 0.7 with its sides exchanged, and the tie lies in the first bin
     assert means == pytest.approx([h[2, 0] - h[2, 1], None, h[1, 0] - h[1, 1], None, h[0, 0] - h[0, 1]], abs=1e-6)
 
@@ -176,12 +172,12 @@ def test_a_reference_model_of_the_recipe_comes_first(place):
 def test_a_method_of_means_without_reference_has_such_margins(place, tmp_path):
     """SimPO: log-probs per token, and no reference."""
     run, record = a_run(place, loss_type="simpo", reduction="mean")
-    (place / "policy" / "run.json").write_text(json.dumps({**record, "reference": None}))
+    replace(record, reference=None).write(place / "policy" / "run.json")
     result = classify(run, place / "pairs.jsonl", tmp_path)
-    assert (result["reference"], result["margin"]) == (None, "difference of log π per token")
+    assert (result.reference, result.margin) == (None, "difference of log π per token")
     scores = sides(place, "policy")
     h = scores.logps / scores.lengths
-    assert result["by_bin"][4]["mean_margin"] == pytest.approx(h[0, 0] - h[0, 1], abs=1e-6)
+    assert result.by_bin[4].mean_margin == pytest.approx(h[0, 0] - h[0, 1], abs=1e-6)
     assert scores.lengths[0].tolist() == [6, 2]  # five words and one, each with its terminator
     with pytest.raises(OptionError, match="was trained without a reference"):
         subject_of(run, reference=str(place / "sft"))
@@ -191,7 +187,7 @@ def test_any_other_model_must_be_told(place, tmp_path):
     with pytest.raises(OptionError, match="is no run folder, so its reference is not known"):
         classify(str(place / "other"), place / "pairs.jsonl", tmp_path)
     told = classify(str(place / "other"), place / "pairs.jsonl", tmp_path, str(place / "sft"))
-    assert (told["beta"], told["brier"]) == (None, None)
+    assert (told.beta, told.brier) == (None, None)
     assert subject_of(str(place / "other"), str(place / "sft"), 0.1).reward == ImplicitReward(beta=0.1)
 
 
@@ -218,7 +214,9 @@ def test_a_reference_that_is_gone_is_named(place):
 def test_a_file_of_something_else_is_named(place):
     a_run(place)
     (place / "policy" / "run.json").write_text('{"a": 1}')
-    with pytest.raises(InputError, match=r"run\.json: was not written by softpref train"):
+    with pytest.raises(
+        InputError, match=r"run\.json: object missing required field method; it was not written by softpref train"
+    ):
         subject_of(str(place / "policy"))
 
 

@@ -20,6 +20,7 @@ from softpref.evaluation.repetition import repetition
 from softpref.evaluation.responses import generated
 from softpref.generation.sampling import Response, Sampling
 from softpref.judges.simulated import SimulatedJudge
+from softpref.records.evaluation import EvaluationRecord
 from softpref.run_folder import EVALUATION_FILE, read_json
 
 PROMPTS = ["make tea for two :", "wait", "boil the water . add tea :", "serve tea ?", "make tea for two :"]
@@ -75,11 +76,10 @@ def p_of(prompt, first, second):
 
 def test_the_result_is_what_lies_in_the_folder(finished):
     result, output = finished
-    assert read_json(output / EVALUATION_FILE) == result
-    assert (result["model"], result["against"], result["prompts"]) == ("policy", "sft", 4)
-    assert "failure_rate=0.15" in result["judge"]
-    assert result["sampling"] == SAMPLED.as_dict()
-    assert json.loads((output / "evaluation.json").read_text()) == result
+    assert EvaluationRecord.read(output / EVALUATION_FILE).as_dict() == result.as_dict()
+    assert (result.model, result.against, result.prompts) == ("policy", "sft", 4)
+    assert "failure_rate=0.15" in result.judge
+    assert result.sampling == SAMPLED.as_dict()
 
 
 def test_every_prompt_meets_both_sides_sample_by_sample(finished, folders):
@@ -103,28 +103,28 @@ def test_the_judge_was_asked_in_both_orders_and_failures_stay_apart(finished):
         if row["p"] is not None:
             assert row["p"] == pytest.approx(p_of(row["prompt"], row["response"], row["against"]))
     assert 0 < len(failed) < 10
-    assert (result["win_rates"]["failed"], result["win_rates"]["coverage"]) == (len(failed), 1 - len(failed) / 10)
+    assert (result.win_rates.failed, result.win_rates.coverage) == (len(failed), 1 - len(failed) / 10)
 
 
 def test_figures_follow_from_the_comparisons(finished):
     result, output = finished
     rows = [row for row in lines(output / "comparisons.jsonl") if row["p"] is not None]
     p = np.array([row["p"] for row in rows])
-    rates = result["win_rates"]
-    assert rates["percentage"]["value"] == pytest.approx(p.mean())
-    assert rates["binary"]["value"] == pytest.approx(np.mean(p >= 0.5))
-    assert rates["percentage"]["n"] == len(rows)
-    assert rates["percentage"]["clusters"] == len({row["prompt"] for row in rows}) <= 4
+    rates = result.win_rates
+    assert rates.percentage.value == pytest.approx(p.mean())
+    assert rates.binary.value == pytest.approx(np.mean(p >= 0.5))
+    assert rates.percentage.n == len(rows)
+    assert rates.percentage.clusters == len({row["prompt"] for row in rows}) <= 4
     words = [len(row["response"].split()) for row in lines(output / "comparisons.jsonl")]
-    assert result["lengths"]["model"]["mean_words"] == pytest.approx(np.mean(words))
-    assert result["lengths"]["model"]["median_words"] == np.median(words)
+    assert result.lengths.model.mean_words == pytest.approx(np.mean(words))
+    assert result.lengths.model.median_words == np.median(words)
     unfinished = sum(not row["finished"] for row in lines(output / "responses.jsonl"))
-    assert result["lengths"]["model"]["unfinished"] == unfinished > 0
+    assert result.lengths.model.unfinished == unfinished > 0
 
 
 def test_against_a_column_of_the_data(folders, data, tmp_path):
     result = evaluate(folders["policy"], "best", data, JUDGE, tmp_path, Sampling(max_new_tokens=6))
-    assert (result["against"], result["lengths"]["against"]["unfinished"]) == ("best", None)
+    assert (result.against, result.lengths.against.unfinished) == ("best", None)
     assert [row["against"] for row in lines(tmp_path / "comparisons.jsonl")] == [f"serve tea {'. ' * i}" for i in range(5)]
     assert not (tmp_path / "against.jsonl").exists()
 
@@ -153,8 +153,8 @@ def test_longer_wins_by_hand(tmp_path):
     ours = Side("ours", ["a b c", "a", "a b", "c"])
     theirs = Side("theirs", ["a", "b c", "c d", "tea b c d"])
     result = compare(ours, theirs, ["p", "q", "r", "s"], JUDGE, tmp_path)
-    assert result["longer_wins"]["value"] == pytest.approx(2 / 3)
-    assert result["longer_wins"]["n"] == 3
+    assert result.longer_wins.value == pytest.approx(2 / 3)
+    assert result.longer_wins.n == 3
 
 
 def test_identical_sides_are_all_ties(tmp_path):
@@ -162,9 +162,9 @@ def test_identical_sides_are_all_ties(tmp_path):
     texts = [" ".join("abcd"[: i % 4 + 1]) for i in range(40)]
     biased = replace(JUDGE, position_bias=0.37, noise=1.0)
     result = compare(Side("a", texts), Side("b", texts), [f"p{i}" for i in range(40)], biased, tmp_path)
-    rates = result["win_rates"]
-    assert (rates["binary"]["value"], rates["percentage"]["value"], rates["tie_rate"]) == (1.0, 0.5, 1.0)
-    assert result["longer_wins"] is None
+    rates = result.win_rates
+    assert (rates.binary.value, rates.percentage.value, rates.tie_rate) == (1.0, 0.5, 1.0)
+    assert result.longer_wins is None
 
 
 def test_messages_meet_messages(tmp_path):
@@ -285,7 +285,7 @@ def test_another_judge_is_asked_anew_in_the_same_folder(folders, data, tmp_path)
     evaluate(folders["policy"], folders["sft"], data, JUDGE, tmp_path, SAMPLED)
     other = replace(JUDGE, scale=0.001, position_bias=0.0)
     result = evaluate(folders["policy"], folders["sft"], data, other, tmp_path, SAMPLED)
-    assert result["win_rates"]["percentage"]["value"] == pytest.approx(0.5, abs=0.01)
+    assert result.win_rates.percentage.value == pytest.approx(0.5, abs=0.01)
 
 
 def test_a_model_that_is_not_there(folders, data, tmp_path):
@@ -323,10 +323,10 @@ def test_two_files_need_no_model_and_no_data(tmp_path):
     ours = responses_file(tmp_path / "ours.jsonl", [("a", "one two"), ("a", "one"), ("b", "x")])
     theirs = responses_file(tmp_path / "theirs.jsonl", [("a", "one"), ("c", "y")])
     result = evaluate(ours, theirs, None, JUDGE, tmp_path / "out")
-    assert (result["model"], result["against"]) == ("ours", "theirs")
-    assert (result["prompts"], result["asked"], result["data"], result["sampling"]) == (1, 2, None, None)
+    assert (result.model, result.against) == ("ours", "theirs")
+    assert (result.prompts, result.asked, result.data, result.sampling) == (1, 2, None, None)
     expected = {"prompts_only_model": 1, "prompts_only_against": 1, "prompts_neither": 0, "responses": 0}
-    assert result["left_out"] == expected
+    assert vars(result.left_out) == expected
     assert [row["response"] for row in lines(tmp_path / "out" / "comparisons.jsonl")] == ["one two", "one"]
 
 
@@ -335,12 +335,12 @@ def test_a_model_is_asked_only_what_the_file_answers(folders, data, tmp_path):
     theirs = responses_file(tmp_path / "t.jsonl", [(PROMPTS[0], "serve tea"), (PROMPTS[1], "no"), ("unheard of", "x")])
     result = evaluate(folders["policy"], theirs, data, JUDGE, tmp_path / "out", Sampling(max_new_tokens=4))
     assert len(lines(tmp_path / "out" / "responses.jsonl")) == 3
-    assert (result["prompts"], result["asked"]) == (2, 3)
+    assert (result.prompts, result.asked) == (2, 3)
     expected = {"prompts_only_model": 0, "prompts_only_against": 0, "prompts_neither": 2, "responses": 1}
-    assert result["left_out"] == expected
+    assert vars(result.left_out) == expected
     rows = lines(tmp_path / "out" / "comparisons.jsonl")
     assert [row["against"] for row in rows] == ["serve tea", "no", "serve tea"]
-    assert "kl" not in result
+    assert result.kl is None
 
 
 def test_a_missing_file_is_no_hub_name(folders, data, tmp_path):
@@ -357,20 +357,20 @@ def test_tests_average_the_samples_of_a_prompt_first(finished):
         by_prompt.setdefault(row["prompt"], []).append(row["p"] - 0.5)
     differences = [np.mean(values) for values in by_prompt.values()]
     for name in ("wilcoxon", "permutation"):
-        assert result["tests"][name]["n"] == len(differences)
-    assert result["tests"]["wilcoxon"]["p_value"] == pytest.approx(wilcoxon(differences).pvalue)
-    assert result["tests"]["permutation"]["statistic"] == pytest.approx(np.mean(differences))
+        assert result.tests[name].n == len(differences)
+    assert result.tests["wilcoxon"].p_value == pytest.approx(wilcoxon(differences).pvalue)
+    assert result.tests["permutation"].statistic == pytest.approx(np.mean(differences))
 
 
 def test_length_and_repetition_stand_beside_the_rates(finished):
     result, output = finished
     rows = lines(output / "comparisons.jsonl")
-    assert result["asked"] == len(rows)
+    assert result.asked == len(rows)
     for side, column in (("model", "response"), ("against", "against")):
-        assert result["repetition"][side] == repetition([row[column] for row in rows])
+        assert getattr(result.repetition, side) == repetition([row[column] for row in rows])
     kept = [(len(r["response"].split()) - len(r["against"].split()), r["p"]) for r in rows if r["p"] is not None]
     d, p = (np.array(x, dtype=float) for x in zip(*kept, strict=True))
     theta = fit_lengths(d, p)[0]
-    controlled = result["length_controlled"]
-    assert controlled["value"] == pytest.approx(1 / (1 + np.exp(-theta)))
-    assert controlled["model_longer"] == pytest.approx(np.mean(d[d != 0] > 0))
+    controlled = result.length_controlled
+    assert controlled.value == pytest.approx(1 / (1 + np.exp(-theta)))
+    assert controlled.model_longer == pytest.approx(np.mean(d[d != 0] > 0))

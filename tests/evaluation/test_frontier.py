@@ -12,7 +12,7 @@ from softpref.evaluation.frontier import at_equal_kl, frontier, reward_at_kl
 from softpref.evaluation.over_optimisation import sample_log_ratios
 from softpref.evaluation.responses import generated
 from softpref.generation.sampling import Sampling
-from softpref.run_folder import read_json
+from softpref.records.run import FrontierPoint, FrontierRecord
 
 # -------------------------------------------------------------------------------------------------- reward at a KL
 
@@ -60,8 +60,8 @@ def test_where_a_run_never_was_there_is_no_reward(kl):
 
 def test_methods_are_compared_where_the_shortest_way_ends():
     """One run ends at KL 0.5, where it has 0.55; the other passes 0.5 a quarter of the way to KL 2, from 0.15 to 0.75."""
-    short = [{"kl": 0.0, "rewards": REWARDS[0]}, {"kl": 0.5, "rewards": REWARDS[1]}]
-    long = [{"kl": 0.0, "rewards": REWARDS[0]}, {"kl": 2.0, "rewards": REWARDS[2]}]
+    short = [FrontierPoint(0, 0.0, 0.0, None, None, REWARDS[0]), FrontierPoint(1, 0.5, 0.0, None, None, REWARDS[1])]
+    long = [FrontierPoint(0, 0.0, 0.0, None, None, REWARDS[0]), FrontierPoint(1, 2.0, 0.0, None, None, REWARDS[2])]
     kl, found = at_equal_kl({"short": short, "long": long}, CLUSTERS)
     assert kl == 0.5
     assert found["short"].value == pytest.approx(0.55)
@@ -91,18 +91,18 @@ def runs(word_tokenizer, tmp_path_factory):
 
 def test_points_begin_at_the_reference_and_end_at_the_model(runs):
     found = frontier(runs / "run", runs / "sft", PROMPTS, SAMPLED, WORDS_SAID)
-    assert read_json(runs / "run" / "frontier.json") == found
-    assert found["reward"] == "words"
-    assert [point["step"] for point in found["points"]] == [0, 2, 10]
-    assert found["points"][0]["kl"] == 0
+    assert FrontierRecord.read(runs / "run" / "frontier.json").as_dict() == found.as_dict()
+    assert found.reward == "words"
+    assert [point.step for point in found.points] == [0, 2, 10]
+    assert found.points[0].kl == 0
     folders = {0: "sft", 2: "run/checkpoint-2", 10: "run"}
-    for point in found["points"]:
-        said = generated(str(runs / folders[point["step"]]), PROMPTS, SAMPLED, runs / "again" / f"{point['step']}.jsonl")
-        assert point["rewards"] == [len(r.text.split()) for r in said]
-        assert point["reward"] == pytest.approx(np.mean(point["rewards"]))
-        assert point["low"] <= point["reward"] <= point["high"]
-        ratios = sample_log_ratios(str(runs / folders[point["step"]]), str(runs / "sft"), PROMPTS, said)
-        assert point["kl"] == pytest.approx(ratios.mean(), abs=1e-6)
+    for point in found.points:
+        said = generated(str(runs / folders[point.step]), PROMPTS, SAMPLED, runs / "again" / f"{point.step}.jsonl")
+        assert point.rewards == [len(r.text.split()) for r in said]
+        assert point.reward == pytest.approx(np.mean(point.rewards))
+        assert point.low <= point.reward <= point.high
+        ratios = sample_log_ratios(str(runs / folders[point.step]), str(runs / "sft"), PROMPTS, said)
+        assert point.kl == pytest.approx(ratios.mean(), abs=1e-6)
 
 
 def test_only_samples_of_the_model_itself_estimate_a_kl(runs):

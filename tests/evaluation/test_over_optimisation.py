@@ -2,13 +2,14 @@
 
 import math
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from run_folders import evaluation, run_record
 from softpref.data import batching
-from softpref.data.files import write_json
 from softpref.data.formats import write_rows
 from softpref.data.pairs import PreferencePair
 from softpref.data.tokenization import PromptEncoder
@@ -23,7 +24,9 @@ from softpref.evaluation.over_optimisation import (
     sample_log_ratios,
 )
 from softpref.generation.sampling import Response, Sampling, generate
-from softpref.run_folder import read_json
+from softpref.records.evaluation import EvaluationRecord, OverOptimisationRecord, RatioBin, RatioStep, SampledKL
+from softpref.records.figures import Interval
+from softpref.records.run import FrontierPoint, FrontierRecord
 
 PROMPTS = ["make tea for two :", "wait", "boil the water . add tea :"]
 
@@ -103,17 +106,16 @@ def test_bins_by_hand():
     policy = scores([[-8, -20], [-11, -16], [-13, -13]], [[4, 4], [2, 4], [3, 3]])
     reference = scores([[-10, -12]] * 3, [[4, 4], [2, 4], [3, 3]])
     unsure, *empty, sure = by_bin(policy, reference, pairs)
-    names = ("count", "chosen_log_ratio", "rejected_log_ratio", "reward_gap", "chosen_log_ratio_per_token")
-    assert [sure[name] for name in names] == [2, 0.5, -6.0, 6.5, 0.0]
-    assert [unsure[name] for name in names] == [1, -3.0, -1.0, -2.0, -1.0]
-    assert all([row[name] for name in names] == [0, None, None, None, None] for row in empty)
+    names = ("count", "chosen_logratio", "rejected_logratio", "margin", "chosen_logratio_per_token")
+    assert [getattr(sure, name) for name in names] == [2, 0.5, -6.0, 6.5, 0.0]
+    assert [getattr(unsure, name) for name in names] == [1, -3.0, -1.0, -2.0, -1.0]
+    assert all([getattr(row, name) for name in names] == [0, None, None, None, None] for row in empty)
 
 
 def bins(*per_token, counts=None):
-    found = [{"low": 0.5 + i / 10, "high": 0.6 + i / 10, "count": 0, "chosen_log_ratio_per_token": None} for i in range(5)]
-    for i, value in enumerate(per_token):
-        found[i] |= {"count": (counts or [100] * 5)[i], "chosen_log_ratio_per_token": value}
-    return found
+    counts = [*(counts or [100] * len(per_token)), *[0] * 5]
+    values = [*per_token, *[None] * 5]
+    return [RatioBin(0.5 + i / 10, 0.6 + i / 10, counts[i], chosen_logratio_per_token=values[i]) for i in range(5)]
 
 
 def test_a_collapse_is_said_plainly():
@@ -145,59 +147,56 @@ def run(folders, tmp_path):
     shutil.copytree(folders[0], made / "checkpoint-10")
     rows = [{"prompt": "wait", "response_1": " yes", "response_2": " no", "soft_label": p} for p in (0.9, 0.2, 0.6)]
     write_rows(tmp_path / "pairs.jsonl", rows)
-    record = {
-        "method": {"loss_type": "dpo", "arguments": {"beta": 0.1}},
-        "reference": "abc",
-        "data": {"file": str(tmp_path / "pairs.jsonl")},
-        "model": {"start": folders[1]},
-    }
-    write_json(made / "run.json", record)
+    run_record(reference="abc", data={"file": str(tmp_path / "pairs.jsonl")}, model={"start": folders[1]}).write(
+        made / "run.json"
+    )
     log = [{"step": 5, "loss": 0.6, "margin": 1.0, "chosen_logratio": 0.4, "rejected_logratio": -0.6},
            {"step": 5, "eval_loss": 0.6, "eval_margin": 1.0},
            {"step": 10, "loss": 0.5, "margin": 2.0, "chosen_logratio": -0.4, "rejected_logratio": -2.4},
            {"step": 10, "train_runtime": 3.0}]  # fmt: skip
     write_rows(made / "metrics.jsonl", log)
-    write_json(made / "frontier.json", {"reward": "gold", "points": [{"step": 0, "kl": 0.0}, {"step": 10, "kl": 1.5}]})
-    kl = {"value": 1.4, "low": 1.0, "high": 1.8, "n": 4, "clusters": 2}
-    write_json(made / "evaluations" / "other" / "evaluation.json", {"models": [str(made), "elsewhere"], "kl": {"value": 9}})
-    write_json(made / "evaluations" / "sampled" / "evaluation.json", {"models": [str(made), folders[1]], "kl": kl})
+    points = [FrontierPoint(0, 0.0, 0.5, None, None), FrontierPoint(10, 1.5, 0.6, None, None)]
+    FrontierRecord(reward="gold", points=points).write(made / "frontier.json")
+    for name, against, kl in (("other", "elsewhere", Interval(9.0)), ("sampled", folders[1], Interval(1.4, 1.0, 1.8, 4, 2))):
+        record = EvaluationRecord.from_dict(evaluation(models=[str(made), against]), name)
+        replace(record, kl=kl).write(made / "evaluations" / name / "evaluation.json")
     return made
 
 
 def test_a_run_over_training_and_at_its_end(run, folders, tmp_path):
     found = over_optimisation(run, checkpoints=True)
-    assert read_json(run / "over_optimisation.json") == found
-    assert (found["reference"], found["pairs"]) == (folders[1], 3)
-    assert found["warning"] == collapse_warning(found["by_bin"])
-    assert found["over_training"] == [
-        {"step": 5, "chosen_log_ratio": 0.4, "rejected_log_ratio": -0.6, "reward_gap": 1.0},
-        {"step": 10, "chosen_log_ratio": -0.4, "rejected_log_ratio": -2.4, "reward_gap": 2.0, "kl": 1.5},
+    assert OverOptimisationRecord.read(run / "over_optimisation.json").as_dict() == found.as_dict()
+    assert (found.reference, found.pairs) == (folders[1], 3)
+    assert found.warning == collapse_warning(found.by_bin)
+    assert found.over_training == [
+        RatioStep(5, 0.4, -0.6, 1.0),
+        RatioStep(10, -0.4, -2.4, 2.0, 1.5),
     ]
-    assert found["kl"] == {"evaluation": "sampled", "value": 1.4, "low": 1.0, "high": 1.8, "n": 4, "clusters": 2}
-    first, last = found["checkpoints"]
-    assert (first["step"], last["step"]) == (5, 10)
-    assert last["by_bin"] == found["by_bin"]
+    assert found.kl == SampledKL(1.4, 1.0, 1.8, 4, 2, "sampled")
+    first, last = found.checkpoints
+    assert (first.step, last.step) == (5, 10)
+    assert last.by_bin == found.by_bin
     # the first checkpoint holds the reference's own weights
-    assert [row["reward_gap"] for row in first["by_bin"] if row["count"]] == [0.0, 0.0, 0.0]
+    assert [row.margin for row in first.by_bin if row.count] == [0.0, 0.0, 0.0]
 
 
 def test_the_preferred_side_is_the_chosen_one(run, folders, word_tokenizer, models):
     """p = 0.2 prefers the second response, which is the first one of the other two pairs exchanged."""
-    found = over_optimisation(run)["by_bin"]
+    found = over_optimisation(run).by_bin
     yes, no = (PromptEncoder(word_tokenizer).split("wait", text, "chosen")[1] for text in (" yes", " no"))
     ratio = {
         text: log_prob(models[0], word_tokenizer, "wait", ids) - log_prob(models[1], word_tokenizer, "wait", ids)
         for text, ids in (("yes", yes), ("no", no))
     }
-    assert found[4]["chosen_log_ratio"] == pytest.approx(ratio["yes"], abs=1e-4)
-    assert found[3]["chosen_log_ratio"] == pytest.approx(ratio["no"], abs=1e-4)
-    assert found[3]["rejected_log_ratio"] == pytest.approx(ratio["yes"], abs=1e-4)
+    assert found[4].chosen_logratio == pytest.approx(ratio["yes"], abs=1e-4)
+    assert found[3].chosen_logratio == pytest.approx(ratio["no"], abs=1e-4)
+    assert found[3].rejected_logratio == pytest.approx(ratio["yes"], abs=1e-4)
 
 
 def test_other_data_and_another_place(run, tmp_path):
     write_rows(tmp_path / "else.jsonl", [{"prompt": "wait", "chosen": " no", "rejected": " yes", "soft_label": 1.0}])
     found = over_optimisation(run, tmp_path / "else.jsonl", output=tmp_path / "out")
-    assert (found["pairs"], found["data"]) == (1, str(tmp_path / "else.jsonl"))
+    assert (found.pairs, found.data) == (1, str(tmp_path / "else.jsonl"))
     assert not (run / "over_optimisation.json").exists()
     assert (tmp_path / "out" / "over_optimisation.json").is_file()
 
@@ -205,12 +204,12 @@ def test_other_data_and_another_place(run, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"method": {"loss_type": "sft"}}, "was trained by sft, which compares nothing"),
+        ({"method": {"base": "sft"}}, "was trained by sft, which compares nothing"),
         ({"data": {"file": "/gone.jsonl"}}, "/gone.jsonl: no such file; give the labelled pairs"),
     ],
 )
 def test_what_cannot_be_looked_at_is_refused(run, change, message):
-    write_json(run / "run.json", {**read_json(run / "run.json"), **change})
+    run_record(**change).write(run / "run.json")
     with pytest.raises(InputError, match=message):
         over_optimisation(run)
 

@@ -85,23 +85,23 @@ def of_pair(rows, ours, theirs):
 
 
 def test_every_pair_of_models_is_what_people_said(rows, result):
-    assert tuple(result["models"]) == MODELS
-    pairs = {(pair["model"], pair["against"]): pair for pair in result["pairs"]}
-    assert set(pairs) == set(combinations(result["models"], 2))
+    assert tuple(result.models) == MODELS
+    pairs = {(pair.model, pair.against): pair for pair in result.pairs}
+    assert set(pairs) == set(combinations(result.models, 2))
     for names, pair in pairs.items():
-        p, rates = of_pair(rows, *names), pair["win_rates"]
-        assert pair["asked"] - rates["failed"] == len(p) > 60
-        assert rates["percentage"]["value"] == pytest.approx(p.mean())
-        assert rates["binary"]["value"] == pytest.approx(np.mean(p >= 0.5))
-        assert rates["tie_aware"]["value"] == pytest.approx(np.mean(np.where(p == 0.5, 0.5, p > 0.5)))
-        assert rates["tie_rate"] == pytest.approx(np.mean(p == 0.5))
-        assert rates["position_bias"] == pytest.approx(0, abs=1e-12)
-        assert pair["tests"]["wilcoxon"]["p_value"] == pytest.approx(wilcoxon(np.round(p - 0.5, 12)).pvalue)
+        p, rates = of_pair(rows, *names), pair.win_rates
+        assert pair.asked - rates.failed == len(p) > 60
+        assert rates.percentage.value == pytest.approx(p.mean())
+        assert rates.binary.value == pytest.approx(np.mean(p >= 0.5))
+        assert rates.tie_aware.value == pytest.approx(np.mean(np.where(p == 0.5, 0.5, p > 0.5)))
+        assert rates.tie_rate == pytest.approx(np.mean(p == 0.5))
+        assert rates.position_bias == pytest.approx(0, abs=1e-12)
+        assert pair.tests["wilcoxon"].p_value == pytest.approx(wilcoxon(np.round(p - 0.5, 12)).pvalue)
 
 
 def test_what_a_person_reads_of_it(result):
     """Coverage stands beside every pair, for people were not asked about all."""
     text = "\n".join(lines(result))
-    for pair in result["pairs"]:
-        judged = pair["asked"] - pair["win_rates"]["failed"]
-        assert f"{judged} of {pair['asked']} judged on {pair['prompts']} prompts" in text
+    for pair in result.pairs:
+        judged = pair.asked - pair.win_rates.failed
+        assert f"{judged} of {pair.asked} judged on {pair.prompts} prompts" in text

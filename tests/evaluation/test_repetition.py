@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from softpref.evaluation.repetition import distinct, longest_repeat, repetition
+from softpref.records.figures import RepetitionFigures
 
 
 @pytest.mark.parametrize(("n", "share"), [(1, 4 / 6), (2, 4 / 5), (3, 1.0)])
@@ -43,9 +44,9 @@ def test_longest_repeat_is_the_longest_of_all_runs(words):
 def test_means_over_responses():
     """Words: 1/3 and 1; triples: 1 of one (a a a), none of the empty one. Repeats 2 and 0."""
     found = repetition(["a a a", "b"])
-    assert found == {"distinct_1": pytest.approx(2 / 3), "distinct_2": 0.5, "distinct_3": 1.0, "longest_repeat": 1.0}
+    assert found == RepetitionFigures(pytest.approx(2 / 3), 0.5, 1.0, 1.0)
 
 
 def test_nothing_to_share_is_none():
     found = repetition(["", ""])
-    assert found == {"distinct_1": None, "distinct_2": None, "distinct_3": None, "longest_repeat": 0.0}
+    assert found == RepetitionFigures(None, None, None, 0.0)

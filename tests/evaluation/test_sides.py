@@ -35,7 +35,7 @@ def test_sample_meets_sample_on_prompts_that_both_have():
     found = pair_up(ours, theirs, Prompts(tuple("pqrst")))
     assert (found.places, found.ours, found.theirs) == ((0, 0, 4), ("a", "b", "e"), ("A", "B", "E"))
     expected = {"prompts_only_model": 1, "prompts_only_against": 1, "prompts_neither": 1, "responses": 1 + 2}
-    assert found.left_out.as_dict() == expected
+    assert vars(found.left_out) == expected
 
 
 def test_a_single_response_meets_every_sample():

@@ -1,6 +1,5 @@
 """Win rates by hand: the binary one counts ties as wins, the tie-aware one halves, failures are left out and counted."""
 
-import json
 import math
 
 import numpy as np
@@ -85,13 +84,6 @@ def test_the_interval_of_a_mean_by_theory():
         pytest.approx(p.mean() - half, abs=0.01),
         pytest.approx(p.mean() + half, abs=0.01),
     )
-
-
-def test_plain_numbers_for_json():
-    found = win_rates([judged(0.9), judged(0.5), FAILED], list("abc")).as_dict()
-    assert json.loads(json.dumps(found)) == found
-    assert set(found) == {"binary", "percentage", "tie_aware", "tie_rate", "coverage", "position_bias", "failed"}
-    assert set(found["binary"]) == {"value", "low", "high", "n", "clusters"}
 
 
 # -------------------------------------------------------------------------------------------------- tests and seeds

@@ -1,6 +1,9 @@
-"""Run folders by hand, as training and evaluation leave them."""
+"""Run folders as training and evaluation leave them, written through the records: a renamed key breaks here."""
 
 import json
+
+from softpref.records.evaluation import ClassificationRecord, EvaluationRecord, HeadToHeadRecord, OverOptimisationRecord
+from softpref.records.run import FrontierRecord, RunRecord
 
 RUN = {
     "method": {
@@ -24,8 +27,30 @@ RUN = {
     "command": "softpref train --config recipe.yaml",
     "versions": {"python": "3.11.7", "torch": "2.13.0"},
     "step_0_difference": 0.0,
-    "finished": {"steps": 20, "seconds": 3.0},
+    "finished": {"steps": 20, "seconds_of_last_leg": 3.0},
 }
+
+
+def labelling(**changes):
+    figures = {
+        "judge": "j",
+        "orders": "both",
+        "asked": 10,
+        "labelled": 9,
+        "coverage": 0.9,
+        "position_bias": 0.25,
+        "order_disagreement": 0.5,
+    }
+    return figures | changes
+
+
+def run_record(**changes):
+    """``RUN`` as a record; a change to a part is a mapping over it."""
+    merged = {
+        key: {**value, **changes.pop(key)} if isinstance(value, dict) and isinstance(changes.get(key), dict) else value
+        for key, value in RUN.items()
+    }
+    return RunRecord.from_dict({**merged, **changes}, "a run")
 
 
 def estimate(value, half=0.1):
@@ -110,7 +135,7 @@ def classification(accuracy=0.8, **changes):
 
 
 def over_optimisation(warning=None):
-    names = ("chosen_log_ratio", "rejected_log_ratio", "reward_gap")
+    names = ("chosen_logratio", "rejected_logratio", "margin")
     return {
         "by_bin": [
             {"low": 0.5, "high": 0.75, "count": 5, **dict(zip(names, (-0.25, -0.5, 0.25), strict=True))},
@@ -148,7 +173,7 @@ def write_head_to_head(folder, pairs, models=("dpo", "cdpo", "gdpo"), **changes)
         "lengths": [evaluation()["lengths"]["model"]] * len(models),
         **changes,
     }
-    (folder / "head_to_head.json").write_text(json.dumps(figures), encoding="utf-8")
+    HeadToHeadRecord.from_dict(figures, "a head-to-head").write(folder / "head_to_head.json")
     return folder
 
 
@@ -181,21 +206,21 @@ def write_full(root, comparisons=None):
 def write_run(folder, run=RUN, metrics=None, evaluations=None, comparisons=(), frontier=None, classifications=None, drift=None):
     """``evaluations`` by name; each gets the same comparisons. What is None or empty is not written."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "run.json").write_text(json.dumps(run), encoding="utf-8")
+    RunRecord.from_dict(run, "a run").write(folder / "run.json")
     if metrics is not None:
         write_lines(folder / "metrics.jsonl", metrics)
     for name, figures in (evaluations or {}).items():
         place = folder / "evaluations" / name
         place.mkdir(parents=True)
-        (place / "evaluation.json").write_text(json.dumps(figures), encoding="utf-8")
+        EvaluationRecord.from_dict(figures, name).write(place / "evaluation.json")
         if comparisons:
             write_lines(place / "comparisons.jsonl", comparisons)
     for name, figures in (classifications or {}).items():
         place = folder / "classifications" / name
         place.mkdir(parents=True)
-        (place / "classification.json").write_text(json.dumps(figures), encoding="utf-8")
+        ClassificationRecord.from_dict(figures, name).write(place / "classification.json")
     if drift is not None:
-        (folder / "over_optimisation.json").write_text(json.dumps(drift), encoding="utf-8")
+        OverOptimisationRecord.from_dict(drift, "drift").write(folder / "over_optimisation.json")
     if frontier is not None:
-        (folder / "frontier.json").write_text(json.dumps(frontier), encoding="utf-8")
+        FrontierRecord.from_dict(frontier, "a frontier").write(folder / "frontier.json")
     return folder

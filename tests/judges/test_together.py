@@ -63,7 +63,7 @@ def test_one_of_two_is_enough_where_asked_for_and_the_label_says_so(tmp_path):
     shares = third["label_source"]["judges"]
     assert (shares["a"]["p"], shares["a"]["weight"], shares["b"]["weight"]) == (None, 0.0, 1.0)
     assert shares["a"]["failures"] == ["it said nothing", "it said nothing"]
-    assert (found.together.coverage, found.each["a"].coverage, found.each["b"].coverage) == (1.0, 2 / 3, 1.0)
+    assert (found.coverage, found.each["a"].coverage, found.each["b"].coverage) == (1.0, 2 / 3, 1.0)
 
 
 def test_on_the_log_odds_scale(tmp_path):
@@ -78,11 +78,12 @@ def test_agreement_between_judges_and_with_gold(tmp_path):
     """On the two pairs that both answered, both say 1 and 2: all equal, kappa and alpha 1. Gold says 1, 1, 1: b is right
     on two of three, and kappa is 0: gold never says 2, so chance alone gives ⅔."""
     found = label_together(PAIRS, judges(), tmp_path / "out.jsonl", Joint(), options=LabelOptions(gold=[1.0, 1.0, 1.0]))
-    between = found.between.pairs["a", "b"]
+    [between] = found.between.pairs
+    assert between.judges == ("a", "b")
     assert (between.comparisons, between.accuracy, between.kappa, found.between.alpha) == (2, 1.0, 1.0, 1.0)
     b = found.each["b"].against["gold"]
     assert (b.pairs, b.accuracy, b.kappa) == (3, pytest.approx(2 / 3), pytest.approx(0.0))
-    assert found.together.against["gold"].pairs == 2
+    assert found.against["gold"].pairs == 2
     written = json.loads((tmp_path / "out.labels.json").read_text())
     assert written == json.loads(json.dumps(found.as_dict()))
     assert written["between"]["pairs"] == [{"judges": ["a", "b"], "comparisons": 2, "accuracy": 1.0, "kappa": 1.0}]

@@ -10,6 +10,7 @@ import pytest
 from softpref.core.calibration import Temperature
 from softpref.data.formats import read_pairs
 from softpref.evaluation.calibration import FitOptions, GoldOptions, calibrate, gold_rows
+from softpref.records.figures import Interval
 from softpref.report.calibration_report import calibration_report
 from softpref.report.calibration_words import parameters
 from softpref.report.markdown import markdown
@@ -62,7 +63,7 @@ def test_the_scores_are_those_of_the_file(overconfident):
     scores = overconfident.calibration.scores
     for row, name in zip(table.rows, ("brier", "log_score", "ece"), strict=True):
         assert [row[part] for part in ("before", "after", "difference")] == [
-            scores[part][name] for part in ("before", "after", "difference")
+            Interval(**scores[part][name]) for part in ("before", "after", "difference")
         ]
 
 

@@ -5,6 +5,7 @@ import io
 
 import pytest
 
+from softpref.records.figures import Interval
 from softpref.report.cells import FORMS, interval, number, p_value
 from softpref.report.document import Column, Table
 
@@ -12,9 +13,9 @@ from softpref.report.document import Column, Table
 @pytest.mark.parametrize(
     ("form", "value", "text", "note", "key"),
     [
-        ("estimate_percent", {"value": 0.625, "low": 0.5, "high": 0.75}, "62.5%", "50.0 to 75.0", 0.625),
-        ("estimate", {"value": -0.5, "low": None, "high": None}, "−0.500", "", -0.5),
-        ("estimate", {"value": 0.5, "low": float("nan"), "high": 1.0}, "0.500", "", 0.5),
+        ("estimate_percent", Interval(0.625, 0.5, 0.75), "62.5%", "50.0 to 75.0", 0.625),
+        ("estimate", Interval(-0.5, None, None), "−0.500", "", -0.5),
+        ("estimate", Interval(0.5, float("nan"), 1.0), "0.500", "", 0.5),
         ("estimate", None, "–", "", None),
         ("percent", 0.125, "12.5%", "", 0.125),
         ("count", 12345, "12,345", "", 12345.0),
@@ -36,15 +37,15 @@ def test_a_cell(form, value, text, note, key):
 
 
 def test_an_interval_in_one_line():
-    assert interval({"value": 0.5, "low": -0.25, "high": 0.75}) == "0.500 [−0.250, 0.750]"
-    assert interval({"value": 0.5, "low": None, "high": None}, ".0%") == "50%"
+    assert interval(Interval(0.5, -0.25, 0.75)) == "0.500 [−0.250, 0.750]"
+    assert interval(Interval(0.5, None, None), ".0%") == "50%"
     assert (number(None), p_value(None)) == ("–", "–")
 
 
 def test_a_csv_holds_what_was_measured():
     """Unrounded, an estimate in three columns, quotes and line ends quoted, nothing where nothing is."""
     columns = [Column("run", "the run"), Column("rate", "rate", "estimate_percent"), Column("n", "n", "count")]
-    rows = [{"run": 'a,"b"\nc', "rate": {"value": 1 / 3, "low": 0.1, "high": None}, "n": 3}, {"run": "d", "rate": None}]
+    rows = [{"run": 'a,"b"\nc', "rate": Interval(1 / 3, 0.1, None), "n": 3}, {"run": "d", "rate": None}]
     text = Table("t", "caption", columns, rows).csv()
     assert list(csv.reader(io.StringIO(text))) == [
         ["run", "rate_value", "rate_low", "rate_high", "n"],

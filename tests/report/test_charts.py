@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from softpref.records.figures import Interval
 from softpref.report import charts
 from softpref.report.palette import SERIES, colours_of
 
@@ -60,7 +61,7 @@ def test_many_names_stand_below():
 
 def test_long_names_are_cut_in_the_middle():
     name = "experiments/2026/" + "x" * 30 + "/gdpo"
-    drawn = charts.forest([(name, {"value": 0.5, "low": 0.4, "high": 0.6})], colours_of([name]), "rate", 0.5, "t")
+    drawn = charts.forest([(name, Interval(0.5, 0.4, 0.6))], colours_of([name]), "rate", 0.5, "t")
     assert name not in drawn
     assert "experimen…xxxxx/gdpo" in drawn
 
@@ -75,7 +76,7 @@ def points_at(drawn, count):
 
 def test_dots_stand_above_their_line_at_their_values():
     """The mean of 0.5, 0.6 and 0.7 lies in the middle of the three, and the first and last are equally far from it."""
-    rows = [("a", {"value": 0.6, "low": 0.4, "high": 0.8}), ("b", {"value": 0.3, "low": 0.2, "high": 0.4})]
+    rows = [("a", Interval(0.6, 0.4, 0.8)), ("b", Interval(0.3, 0.2, 0.4))]
     dots = {"a": [0.5, 0.6, 0.7]}
     plain = charts.forest(rows, colours_of("ab"), "rate", 0.5, "t")
     drawn = charts.forest(rows, colours_of("ab"), "rate", 0.5, "t", dots=dots)

@@ -82,7 +82,7 @@ def test_who_disagrees_with_whom(tmp_path):
     columns = Columns(["meta.judges"])
     found = document(tmp_path / "pairs.jsonl", columns=columns)
     [matrix] = blocks(found, "agreement", Matrix)
-    shares = {pair: cell["value"] for pair, cell in matrix.cells.items()}
+    shares = {pair: cell.value for pair, cell in matrix.cells.items()}
     assert shares == pytest.approx(
         {
             ("ann", "bob"): 2 / 3,
@@ -115,12 +115,12 @@ def test_gold_is_another_judge_and_a_measure(tmp_path):
     """Gold + − + −, the label + − 0 +: two equal of four. Brier: (0.1² + 0.25² + 0.5² + 0.55²) / 4 = 0.15625."""
     found = document(tmp_path / "pairs.jsonl", columns=Columns(gold=GoldOptions("gold", "1", "2")))
     [matrix] = blocks(found, "agreement", Matrix)
-    assert matrix.cells["gold", "the label"]["value"] == 0.5
+    assert matrix.cells["gold", "the label"].value == 0.5
     [scores] = blocks(found, "calibration", Facts)
     assert dict(scores.rows)["Brier score"].startswith("0.156 [")
     [figure] = blocks(found, "calibration", Figure)
     assert [row["p"] for row in figure.table.rows] == pytest.approx([0.25, 0.525, 0.9])
-    assert [(row["gold"]["value"], row["pairs"]) for row in figure.table.rows] == [(0, 1), (0.5, 2), (1, 1)]
+    assert [(row["gold"].value, row["pairs"]) for row in figure.table.rows] == [(0, 1), (0.5, 2), (1, 1)]
 
 
 def test_votes_by_hand():
@@ -176,7 +176,7 @@ def test_position_from_counts_by_order(tmp_path):
 def test_length(plain):
     """3 words against 1, twice, the longer preferred; 2 against 1, where p = 0.55 prefers the shorter. The tie is left out."""
     [figure] = blocks(plain, "length", Figure)
-    assert [(row["ratio"], row["longer"]["value"], row["pairs"]) for row in figure.table.rows] == [
+    assert [(row["ratio"], row["longer"].value, row["pairs"]) for row in figure.table.rows] == [
         ("2 to 3 times", 0.0, 1),
         ("3 times or more", 1.0, 2),
     ]

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from run_folders import RUN, evaluation, training, write_run
+from run_folders import RUN, evaluation, labelling, training, write_run
 from softpref.report.card import CardOptions, model_card
 
 
@@ -61,8 +61,7 @@ def test_it_says_what_was_done_and_what_came_of_it(folder):
 
 
 def test_labels_of_a_judge_are_a_limit(tmp_path):
-    labelling = {"judge": "j", "asked": 1, "labelled": 1, "coverage": 1.0}
-    run = {**RUN, "data": {**RUN["data"], "labelling": labelling}}
+    run = {**RUN, "data": {**RUN["data"], "labelling": labelling()}}
     assert "The labels come from a judge model" in card(write_run(tmp_path / "gdpo", run)).text
 
 

@@ -55,7 +55,7 @@ def test_tables_keep_their_intervals(said):
 
 
 def test_a_figure_becomes_words(said):
-    assert "*Gap between the two along training.* chosen less rejected, nats: dpo from 0.00 to 3.00;" in said
+    assert "*Margin: chosen less rejected along training.* chosen less rejected, nats: dpo from 0.00 to 3.00;" in said
 
 
 def test_hostile_names_break_no_table(tmp_path):

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from run_folders import RUN, comparison, estimate, evaluation, training, write_full, write_run
+from run_folders import RUN, comparison, estimate, evaluation, labelling, training, write_full, write_run
 from softpref.errors import InputError, OptionError
 from softpref.report.collect import names_of, read_run
 from softpref.report.page import write_report
@@ -148,7 +148,7 @@ def test_every_figure_is_there_with_a_name_for_screen_readers(page):
         [
             "Soft labels of pairs.jsonl",
             "Training loss",
-            "Gap between the two along training",
+            "Margin: chosen less rejected along training",
             "Log-ratio of the chosen side along training",
             "Log-ratio of the rejected side along training",
             "Win rates, greedy, against sft",
@@ -168,16 +168,9 @@ def test_failed_comparisons_are_no_examples(page):
 
 def test_a_labelled_data_set_shows_its_judge(tmp_path):
     """What ``label_pairs`` writes; only the demo knows a gold beside it."""
-    labelling = {
-        "judge": "simulated:test",
-        "asked": 10,
-        "labelled": 9,
-        "coverage": 0.9,
-        "position_bias": 0.25,
-        "order_disagreement": 0.125,
-    }
+    judged = labelling(judge="simulated:test", order_disagreement=0.125)
     for name, gold in (("plain", {}), ("demo", {"gold": {"accuracy against gold": 0.75}})):
-        run = {**RUN, "data": {**RUN["data"], "labelling": {**labelling, **gold}}}
+        run = {**RUN, "data": {**RUN["data"], "labelling": {**judged, **gold}}}
         page = page_of(write_run(tmp_path / name, run, training()), tmp_path=tmp_path)
         said = facts(page)
         assert (said["labels come from"], said["coverage"]) == ("judge simulated:test", "9 of 10 (90.0%)")
@@ -187,13 +180,13 @@ def test_a_labelled_data_set_shows_its_judge(tmp_path):
 
 def test_several_judges_are_shown_apart(tmp_path):
     """As labelling by several judges together leaves it: each alone, and those who disagree most first."""
-    one = {"judge": "j", "asked": 10, "labelled": 9, "coverage": 0.9, "position_bias": 0.25, "order_disagreement": 0.5}
+    one = labelling()
     pairs = [
         {"judges": ["ann", "bob"], "comparisons": 9, "accuracy": 0.75, "kappa": 0.5},
         {"judges": ["ann", "eve"], "comparisons": 8, "accuracy": 0.5, "kappa": None},
     ]
-    labelling = {**one, "each": {"ann": {**one, "position_bias": None}}, "between": {"pairs": pairs, "alpha": 0.25}}
-    run = {**RUN, "data": {**RUN["data"], "labelling": labelling}}
+    several = {**one, "each": {"ann": {**one, "position_bias": None}}, "between": {"pairs": pairs, "alpha": 0.25}}
+    run = {**RUN, "data": {**RUN["data"], "labelling": several}}
     page = page_of(write_run(tmp_path / "run", run), tmp_path=tmp_path)
     assert page.row("orders disagree", "ann") == {
         "judge": "ann",
@@ -268,15 +261,8 @@ def test_a_loss_that_was_not_finite_is_a_gap(tmp_path):
 
 
 def test_one_order_alone_has_no_position_bias(tmp_path):
-    labelling = {
-        "judge": "j",
-        "asked": 1,
-        "labelled": 1,
-        "coverage": 1.0,
-        "position_bias": None,
-        "order_disagreement": None,
-    }
-    run = {**RUN, "data": {**RUN["data"], "labelling": labelling}}
+    judged = labelling(position_bias=None, order_disagreement=None)
+    run = {**RUN, "data": {**RUN["data"], "labelling": judged}}
     page = page_of(write_run(tmp_path / "run", run), tmp_path=tmp_path)
     assert (facts(page)["position bias"], facts(page)["orders disagree"]) == ("– (0 without)", "–")
 
@@ -453,7 +439,7 @@ def test_line_separators_in_a_response_do_not_break_the_reading(tmp_path):
     """``comparisons.jsonl`` holds them as they are."""
     text = "one\u2028two\u2029three\u0085four"
     folder = write_run(tmp_path / "run", evaluations={"greedy": evaluation()}, comparisons=[comparison(0.9, text)])
-    assert read_run(folder).evaluations[0].comparisons[0]["prompt"] == text
+    assert read_run(folder).evaluations[0].comparisons[0].prompt == text
 
 
 def test_endless_text_is_cut(tmp_path):

@@ -19,7 +19,7 @@ def rows_of(figure):
 
 def forest_of(folder):
     duel_read = read_head_to_head(folder)
-    section = head_to_head_section(duel_read, colours_of(duel_read.figures["models"]))
+    section = head_to_head_section(duel_read, colours_of(duel_read.record.models))
     return next(block for block in section.blocks if block.name.endswith("forest"))
 
 
@@ -69,9 +69,9 @@ def drift(checkpoints=()):
     """What softpref over-optimisation writes: with the pairs it is about, and tokens."""
     found = over_optimisation()
     for place, row in enumerate(found["by_bin"]):
-        row["chosen_log_ratio_per_token"] = -0.125 * (place + 1)
+        row["chosen_logratio_per_token"] = -0.125 * (place + 1)
     bins = found["by_bin"]
-    points = [{"step": step, "by_bin": [{**b, "chosen_log_ratio": -step / 10} for b in bins]} for step in checkpoints]
+    points = [{"step": step, "by_bin": [{**b, "chosen_logratio": -step / 10} for b in bins]} for step in checkpoints]
     return {**found, "pairs": 8, "data": "data/held_out.jsonl", "checkpoints": points}
 
 
@@ -84,9 +84,9 @@ def section_of(*runs):
 def test_log_ratios_by_label_say_which_pairs_and_how_much_per_token(tmp_path):
     blocks = section_of(write_run(tmp_path / "dpo", drift=drift()))
     chosen = blocks["log-ratio-of-the-chosen-side-by-soft-label-at-the-end"]
-    assert [float(row["chosen_log_ratio_per_token"]) for row in rows_of(chosen)] == [-0.125, -0.25]
+    assert [float(row["chosen_logratio_per_token"]) for row in rows_of(chosen)] == [-0.125, -0.25]
     assert chosen.table.note == "8 pairs of held_out.jsonl."
-    assert "chosen_log_ratio_per_token" not in rows_of(blocks["gap-between-the-two-by-soft-label-at-the-end"])[0]
+    assert "chosen_logratio_per_token" not in rows_of(blocks["margin-chosen-less-rejected-by-soft-label-at-the-end"])[0]
     assert not any("checkpoint" in name for name in blocks)
 
 
@@ -108,9 +108,9 @@ def test_a_run_with_checkpoints_has_a_line_per_label_bin(tmp_path):
     figure = blocks[name]
     assert figure.caption == "Log-ratio of the chosen side by soft label, checkpoint by checkpoint: gdpo"
     rows = rows_of(figure)
-    found = {(row["label"], row["step"]): float(row["chosen_log_ratio"]) for row in rows}
+    found = {(row["label"], row["step"]): float(row["chosen_logratio"]) for row in rows}
     assert found == {(label, step): -int(step) / 10 for label in ("0.5–0.75", "0.75–1") for step in ("10", "20")}
-    assert {row["reward_gap"] for row in rows} == {"0.25", "2.25"}
+    assert {row["margin"] for row in rows} == {"0.25", "2.25"}
     for label in ("0.5–0.75", "0.75–1"):
         assert f">{label}<" in figure.svg
 

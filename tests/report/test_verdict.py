@@ -13,9 +13,10 @@ from run_folders import (
     write_head_to_head,
     write_run,
 )
+from softpref.records.figures import Interval
 from softpref.report.collect import Found, read_folders, read_head_to_head
 from softpref.report.groups import group_evaluations, short
-from softpref.report.verdict import cautions, mean_win_rates, paired_difference, verdict, win_rate_of
+from softpref.report.verdict import cautions, paired_difference, verdict
 
 
 def said(*folders):
@@ -106,13 +107,13 @@ def test_two_models_alone(tmp_path):
 
 def test_a_pair_read_from_the_other_side(tmp_path):
     """1 − 0.4 = 0.6; its interval [0.35, 0.45] becomes [0.55, 0.65]; where there is none, there is none."""
-    pair = duel("dpo", "gdpo", 0.4, 0.01)
-    turned = win_rate_of("gdpo", pair)
-    assert [turned[part] for part in ("value", "low", "high")] == pytest.approx([0.6, 0.55, 0.65])
-    pair["win_rates"]["percentage"] |= {"low": None, "high": None}
-    assert win_rate_of("gdpo", pair)["low"] is None
+    folder = write_head_to_head(tmp_path / "pair", [duel("dpo", "gdpo", 0.4, 0.01)], ("dpo", "gdpo"))
+    [pair] = read_head_to_head(folder).record.pairs
+    turned = pair.rate_of("gdpo")
+    assert [turned.value, turned.low, turned.high] == pytest.approx([0.6, 0.55, 0.65])
+    assert Interval(0.4).turned() == Interval(0.6)
     folder = write_head_to_head(tmp_path / "duels", PAIRS)
-    means = mean_win_rates(read_head_to_head(folder).figures)
+    means = read_head_to_head(folder).record.mean_win_rates()
     assert means == pytest.approx({"dpo": 0.46, "cdpo": 0.415, "gdpo": 0.625})
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from softpref.cli.options import parse_options, say
 from softpref.data.outputs import check_outputs
 from softpref.data.read_options import ReadOptions
+from softpref.records.evaluation import ClassificationRecord
 
 
 def _reading() -> ReadOptions:
@@ -61,25 +61,19 @@ FIGURES = {
 }
 
 
-def lines(result: dict[str, Any]) -> Iterator[str]:
+def lines(result: ClassificationRecord) -> Iterator[str]:
     """What a person reads of ``classification.json``."""
-    against = f" against {result['reference']}" if result["reference"] else ""
-    yield f"{result['model']}{against} on {result['data']}"
-    yield f"{result['pairs']} pairs of {result['prompts']} prompts, {result['ties']} ties; margin: {result['margin']}"
+    against = f" against {result.reference}" if result.reference else ""
+    yield f"{result.model}{against} on {result.data}"
+    yield f"{result.pairs} pairs of {result.prompts} prompts, {result.ties} ties; margin: {result.margin}"
     yield "                     95% interval over prompts"
     for name, what in FIGURES.items():
-        if result[name] is not None:
-            estimate = result[name]
-            figure = f"{_number(estimate['value'])} [{_number(estimate['low'])}, {_number(estimate['high'])}]"
+        if (figure := getattr(result, name)) is not None:
             yield f"  {name:<12} {figure}   ({what})"
-    if result["beta"] is None:
+    if result.beta is None:
         yield "  no beta is known, so margins are no probabilities: no Brier score, log score or ECE (give --beta)"
     yield "label          pairs  accuracy  mean margin (nats)"
-    for row in result["by_bin"]:
-        accuracy = "–" if row["accuracy"] is None else _number(row["accuracy"]["value"])
-        margin = "–" if row["mean_margin"] is None else f"{row['mean_margin']:+.2f}"
-        yield f"  {row['low']:.1f} to {row['high']:.1f} {row['count']:>7}     {accuracy:>5}       {margin:>6}"
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None or value != value else f"{value:.3f}"
+    for row in result.by_bin:
+        accuracy = "–" if row.accuracy is None or row.accuracy.value is None else f"{row.accuracy.value:.3f}"
+        margin = "–" if row.mean_margin is None else f"{row.mean_margin:+.2f}"
+        yield f"  {row.low:.1f} to {row.high:.1f} {row.count:>7}     {accuracy:>5}       {margin:>6}"

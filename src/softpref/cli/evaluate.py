@@ -11,6 +11,8 @@ from softpref.cli.judges import JudgeOptions, judge_options, make_judge
 from softpref.cli.options import parse_options, say
 from softpref.data.output_lock import only_writer
 from softpref.data.outputs import check_outputs
+from softpref.records.evaluation import EvaluationRecord
+from softpref.records.figures import ComparisonFigures, Interval, LeftOut, LengthFigures, RepetitionFigures
 
 if TYPE_CHECKING:
     from softpref.generation.sampling import Sampling
@@ -103,55 +105,61 @@ def sampling_of(options: GenerationOptions) -> Sampling:
 RATES = {"percentage": "mean p", "binary": "p ≥ ½, a tie wins", "tie_aware": "a tie is half a win"}
 
 
-def lines(result: dict[str, Any]) -> Iterator[str]:
+def lines(result: EvaluationRecord) -> Iterator[str]:
     """What a person reads of ``evaluation.json``."""
-    rates, tests = result["win_rates"], result["tests"]
-    judged = f"{result['asked'] - rates['failed']} of {result['asked']} comparisons"
-    yield f"{result['model']} against {result['against']} on {result['prompts']} prompts, judged by {result['judge']}"
-    yield f"judged {judged} (coverage {rates['coverage']:.1%}, {rates['failed']} failed)"
-    yield from _left_out(result["left_out"])
+    rates, tests = result.win_rates, result.tests
+    yield f"{result.model} against {result.against} on {result.prompts} prompts, judged by {result.judge}"
+    yield f"judged {judged_of(result)} comparisons (coverage {rates.coverage:.1%}, {rates.failed} failed)"
+    yield from _left_out(result.left_out)
     yield "win rate                95% interval"
     for name, what in RATES.items():
-        yield f"  {name:<17} {interval(rates[name])}   ({what})"
-    yield f"  {'equal length':<17} {interval(result['length_controlled'])}   (percentage, length difference taken out)"
-    yield f"  {'longer side':<17} {interval(result['longer_wins'])}   (how often the longer of the two wins)"
+        yield f"  {name:<17} {interval(getattr(rates, name))}   ({what})"
+    yield f"  {'equal length':<17} {interval(result.length_controlled)}   (percentage, length difference taken out)"
+    yield f"  {'longer side':<17} {interval(result.longer_wins)}   (how often the longer of the two wins)"
     yield from _extrapolated(result)
-    yield f"  ties {rates['tie_rate']:.1%}, position bias {rates['position_bias']:+.3f}"
+    bias = "–" if rates.position_bias is None else f"{rates.position_bias:+.3f}"
+    yield f"  ties {rates.tie_rate:.1%}, position bias {bias}"
     wilcoxon, permutation = tests["wilcoxon"], tests["permutation"]
     yield (
-        f"no better than ½? over {wilcoxon['n']} prompts: Wilcoxon p = {wilcoxon['p_value']:.2g}, "
-        f"permutation p = {permutation['p_value']:.2g}"
+        f"no better than ½? over {wilcoxon.n} prompts: Wilcoxon p = {wilcoxon.p_value:.2g}, "
+        f"permutation p = {permutation.p_value:.2g}"
     )
     for side in ("model", "against"):
-        length, repeated = result["lengths"][side], result["repetition"][side]
-        cut = f", {length['unfinished']} unfinished" if length["unfinished"] is not None else ""
-        distinct = " ".join(_share(repeated[f"distinct_{n}"]) for n in (1, 2, 3))
-        yield (
-            f"  {result[side]}: {length['mean_words']:.1f} words on average{cut}; distinct 1-, 2-, 3-grams {distinct}, "
-            f"longest repeat {repeated['longest_repeat']:.1f} words"
-        )
+        length: LengthFigures = getattr(result.lengths, side)
+        cut = f", {length.unfinished} unfinished" if length.unfinished is not None else ""
+        yield f"  {getattr(result, side)}: {length.mean_words:.1f} words on average{cut}{_repetition(result, side)}"
     for name, unit in (("reward", ""), ("kl", " nats per response, model from against")):
-        if name in result:
-            yield f"  {name} {interval(result[name])}{unit}"
+        if (figure := getattr(result, name)) is not None:
+            yield f"  {name} {interval(figure)}{unit}"
 
 
-def interval(estimate: dict[str, float] | None) -> str:
-    """A figure and its interval; a dash where there is none."""
-    if estimate is None:
-        return f"{'–':<23}"
-    return f"{estimate['value']:.3f} [{estimate['low']:.3f}, {estimate['high']:.3f}]  "
+def judged_of(figures: ComparisonFigures) -> str:
+    """``58 of 60``: answered of asked."""
+    asked = figures.asked or 0
+    return f"{asked - figures.win_rates.failed} of {asked}"
+
+
+def _repetition(result: EvaluationRecord, side: str) -> str:
+    if result.repetition is None:
+        return ""
+    repeated: RepetitionFigures = getattr(result.repetition, side)
+    distinct = " ".join(map(_share, (repeated.distinct_1, repeated.distinct_2, repeated.distinct_3)))
+    return f"; distinct 1-, 2-, 3-grams {distinct}, longest repeat {repeated.longest_repeat:.1f} words"
+
+
+def interval(estimate: Interval | None) -> str:
+    """A figure and its interval, padded; a dash where there is none."""
+    return f"{'–' if estimate is None else str(estimate):<23}"
 
 
 # Where one side is longer in more than this share of the pairs, a win rate at equal length is read off a line's end.
 ONE_SIDED = 0.9
 
 
-def _extrapolated(result: dict[str, Any]) -> Iterator[str]:
-    if result["length_controlled"] is None:
-        return
-    share = result["length_controlled"]["model_longer"]
-    if max(share, 1 - share) > ONE_SIDED:
-        longer = result["model" if share > 0.5 else "against"]
+def _extrapolated(result: EvaluationRecord) -> Iterator[str]:
+    share = None if result.length_controlled is None else result.length_controlled.model_longer
+    if share is not None and max(share, 1 - share) > ONE_SIDED:
+        longer = result.model if share > 0.5 else result.against
         yield f"  {longer} is the longer in {max(share, 1 - share):.0%} of the pairs: the figure at equal length is extrapolated"
 
 
@@ -159,13 +167,13 @@ def _share(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}"
 
 
-def _left_out(counts: dict[str, int]) -> Iterator[str]:
+def _left_out(counts: LeftOut | None) -> Iterator[str]:
     what = {
         "prompts_only_model": "prompts that only the model answers",
         "prompts_only_against": "prompts that only the other side answers",
         "prompts_neither": "prompts that neither answers",
         "responses": "responses without a partner",
     }
-    named = [f"{count} {what[name]}" for name, count in counts.items() if count]
+    named = [f"{count} {what[name]}" for name, count in (vars(counts) if counts else {}).items() if count]
     if named:
         yield f"left out: {', '.join(named)}"

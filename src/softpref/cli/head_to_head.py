@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from softpref.cli.evaluate import GenerationOptions, interval, sampling_of
+from softpref.cli.evaluate import GenerationOptions, interval, judged_of, sampling_of
 from softpref.cli.judges import JudgeOptions, judge_options, make_judge
 from softpref.cli.options import parse_options, say
 from softpref.cli.words import words_and_options
 from softpref.data.output_lock import only_writer
 from softpref.data.outputs import check_outputs
 from softpref.errors import OptionError
+from softpref.records.evaluation import HeadToHeadRecord
 
 SURE, SURER = 0.05, 0.01
 
@@ -62,34 +62,33 @@ def _check_output(models: Sequence[str], options: HeadToHeadOptions) -> None:
     check_outputs(inputs, written, {"output": folder})
 
 
-def lines(result: dict[str, Any]) -> Iterator[str]:
+def lines(result: HeadToHeadRecord) -> Iterator[str]:
     """What a person reads of ``head_to_head.json``."""
-    yield f"judged by {result['judge']}"
+    yield f"judged by {result.judge}"
     yield f"percentage win rate of the row against the column; * p < {SURE}, ** p < {SURER} (Wilcoxon, Holm over all pairs)"
     yield from matrix(result)
     yield "pair, percentage win rate with its 95% interval, at equal length, p of Wilcoxon as it is and after Holm, coverage"
-    for pair in result["pairs"]:
-        wilcoxon, rates = pair["tests"]["wilcoxon"], pair["win_rates"]
-        seeds = f", {pair['seeds']} seeds" if pair["seeds"] > 1 else ""
+    for pair in result.pairs:
+        wilcoxon = pair.tests["wilcoxon"]
+        seeds = f", {pair.seeds} seeds" if pair.seeds > 1 else ""
         yield (
-            f"  {pair['model']} – {pair['against']}: {interval(rates['percentage'])}"
-            f"equal length {interval(pair['length_controlled']).strip()}  p {wilcoxon['p_value']:.2g} → "
-            f"{wilcoxon['p_holm']:.2g}  {pair['asked'] - rates['failed']} of {pair['asked']} judged on "
-            f"{pair['prompts']} prompts{seeds}"
+            f"  {pair.model} – {pair.against}: {interval(pair.win_rates.percentage)}"
+            f"equal length {interval(pair.length_controlled).strip()}  p {wilcoxon.p_value:.2g} → "
+            f"{wilcoxon.p_holm:.2g}  {judged_of(pair)} judged on {pair.prompts} prompts{seeds}"
         )
-    for name, length, repeated in zip(result["models"], result["lengths"], result["repetition"], strict=True):
-        yield f"  {name}: {length['mean_words']:.1f} words on average, longest repeat {repeated['longest_repeat']:.1f}"
+    for name, length, repeated in zip(result.models, result.lengths, result.repetition, strict=True):
+        yield f"  {name}: {length.mean_words:.1f} words on average, longest repeat {repeated.longest_repeat:.1f}"
 
 
-def matrix(result: dict[str, Any]) -> Iterator[str]:
+def matrix(result: HeadToHeadRecord) -> Iterator[str]:
     """Rows against columns. A pair stands in it twice: p against q, and 1 − it."""
-    names = result["models"]
+    names = result.models
     cells = {}
-    for pair in result["pairs"]:
-        value, p = pair["win_rates"]["percentage"]["value"], pair["tests"]["wilcoxon"]["p_holm"]
+    for pair in result.pairs:
+        p = pair.tests["wilcoxon"].p_holm or 0.0
         star = "**" if p < SURER else "*" if p < SURE else ""
-        cells[pair["model"], pair["against"]] = f"{value:.3f}{star}"
-        cells[pair["against"], pair["model"]] = f"{1 - value:.3f}{star}"
+        for one, other in ((pair.model, pair.against), (pair.against, pair.model)):
+            cells[one, other] = f"{pair.rate_of(one).point:.3f}{star}"
     wide = max(8, *map(len, names)) + 2
     yield " " * wide + "".join(f"{name:<{wide}}" for name in names)
     for row in names:

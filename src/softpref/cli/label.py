@@ -21,9 +21,9 @@ from softpref.errors import InterruptedRunError, OptionError
 from softpref.judges.base import Judge
 
 if TYPE_CHECKING:
-    from softpref.judges.ensemble import Agreement
-    from softpref.judges.labelling import Labelling, LabelOptions
+    from softpref.judges.labelling import LabelOptions
     from softpref.judges.together import Joint
+    from softpref.records.labels import BetweenJudges, Labelling
 
 # A token of English text has about four characters; good enough for an estimate that says so.
 CHARACTERS_PER_TOKEN = 4
@@ -155,16 +155,14 @@ def _label(
     how = _label_options(options, pairs, first.identity if joint is None else joint.identity(judges), gold)
     with AnswerProgress(_questions(options, pairs) * len(judges), list(judges.values())) as progress:
         if joint is None:
-            labelling = label_pairs(pairs, first, output, progress.take, how)
+            record = label_pairs(pairs, first, output, progress.take, how)
         else:
-            found = label_together(pairs, judges, output, joint, progress.take, how)
-    if joint is None:
-        _show(labelling)
-        return
-    _show(found.together, "all judges together: ")
-    for name, one in found.each.items():
-        _show(one, f"{name}: ")
-    _show_agreement(found.between)
+            record = label_together(pairs, judges, output, joint, progress.take, how)
+    _show(record, "all judges together: " if record.each else "")
+    for name, labelling in record.each.items():
+        _show(labelling, f"{name}: ")
+    if record.between is not None:
+        _show_agreement(record.between)
 
 
 def _label_options(options: LabelCommand, pairs: PairSet, identity: str, gold: list[float] | None) -> LabelOptions:
@@ -217,12 +215,10 @@ def _show(labelling: Labelling, who: str = "") -> None:
         )
 
 
-def _show_agreement(between: Agreement) -> None:
-    for (one, other), found in between.pairs.items():
-        say(
-            f"{one} and {other}, {found.comparisons} pairs: equal verdicts {found.accuracy:.3f}, "
-            f"Cohen's kappa {_figure(found.kappa)}"
-        )
+def _show_agreement(between: BetweenJudges) -> None:
+    for two in between.pairs:
+        names = " and ".join(two.judges)
+        say(f"{names}, {two.comparisons} pairs: equal verdicts {two.accuracy:.3f}, Cohen's kappa {_figure(two.kappa)}")
     say(f"agreement of all judges: Krippendorff's alpha {_figure(between.alpha)}")
 
 

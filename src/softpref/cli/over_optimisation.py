@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from softpref.cli.options import parse_options, say
 from softpref.data.outputs import check_outputs
 from softpref.data.read_options import ReadOptions
+from softpref.records.evaluation import OverOptimisationRecord, RatioBin
 
 
 def _reading() -> ReadOptions:
@@ -51,32 +51,29 @@ def run(argv: Sequence[str]) -> None:
     say(f"figures: {options.output or options.run}/{OVER_OPTIMISATION_FILE}")
 
 
-def lines(result: dict[str, Any]) -> Iterator[str]:
+def lines(result: OverOptimisationRecord) -> Iterator[str]:
     """What a person reads of ``over_optimisation.json``."""
-    yield f"{result['run']} against {result['reference']} on {result['pairs']} pairs of {result['data']}"
+    yield f"{result.run} against {result.reference} on {result.pairs} pairs of {result.data}"
     yield "log π/π_ref in nats, mean over pairs"
-    yield "  label         pairs   chosen  per token  rejected      gap"
-    yield from (_row(row) for row in result["by_bin"])
-    for checkpoint in result["checkpoints"]:
-        yield f"step {checkpoint['step']}"
-        yield from (_row(row) for row in checkpoint["by_bin"])
-    if result["over_training"]:
-        last = result["over_training"][-1]
-        yield (
-            f"training log, step {last['step']}: chosen {last['chosen_log_ratio']:+.2f}, rejected "
-            f"{last['rejected_log_ratio']:+.2f}, gap {last['reward_gap']:+.2f}"
-        )
-    if result["kl"] is not None:
-        kl = result["kl"]
-        yield f"KL to the reference on samples: {kl['value']:.2f} [{kl['low']:.2f}, {kl['high']:.2f}] nats per response"
-    if result["warning"] is not None:
-        yield f"WARNING: {result['warning']}"
+    yield "  label         pairs   chosen  per token  rejected   margin"
+    yield from (_row(row) for row in result.by_bin)
+    for checkpoint in result.checkpoints:
+        yield f"step {checkpoint.step}"
+        yield from (_row(row) for row in checkpoint.by_bin)
+    if result.over_training:
+        last = result.over_training[-1]
+        sides = (last.chosen_logratio, last.rejected_logratio, last.margin)
+        chosen, rejected, margin = ("–" if value is None else f"{value:+.2f}" for value in sides)
+        yield f"training log, step {last.step}: chosen {chosen}, rejected {rejected}, margin {margin}"
+    if result.kl is not None:
+        yield f"KL to the reference on samples: {result.kl} nats per response"
+    if result.warning is not None:
+        yield f"WARNING: {result.warning}"
 
 
-def _row(row: dict[str, Any]) -> str:
-    label = f"  {row['low']:.1f} to {row['high']:.1f} {row['count']:>8}"
-    if not row["count"]:
+def _row(row: RatioBin) -> str:
+    label = f"  {row.low:.1f} to {row.high:.1f} {row.count:>8}"
+    if not row.count:
         return label
-    names = ("chosen_log_ratio", "chosen_log_ratio_per_token", "rejected_log_ratio", "reward_gap")
-    chosen, per_token, rejected, gap = (row[name] for name in names)
-    return f"{label} {chosen:>+8.2f}   {per_token:>+8.3f}  {rejected:>+8.2f} {gap:>+8.2f}"
+    chosen, per_token = row.chosen_logratio, row.chosen_logratio_per_token
+    return f"{label} {chosen:>+8.2f}   {per_token:>+8.3f}  {row.rejected_logratio:>+8.2f} {row.margin:>+8.2f}"

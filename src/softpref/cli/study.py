@@ -41,7 +41,7 @@ def run(argv: Sequence[str]) -> None:
     if options.workers is not None and options.workers < 1:
         raise OptionError(f"workers is {options.workers}; give 1 or more")
     from softpref.cli.progress import GridProgress
-    from softpref.evaluation.provenance import command_line
+    from softpref.records.record import command_line
     from softpref.research.study.conduct import conduct
     from softpref.research.study.plan import PARTS
     from softpref.research.study.publish import RESULT_FILE, TABLES_FILE, publish

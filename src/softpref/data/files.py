@@ -230,11 +230,20 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def strict_json(value: Any, indent: int | None = None) -> str:
-    """JSON as its standard has it: nan and the infinities, which Python would write as they are, become null."""
+    """JSON as its standard has it: nan and the infinities, which Python would write as they are, become null.
+
+    Half a surrogate pair, which UTF-8 cannot hold (in a file's name, say), is written by its number.
+    """
     try:
-        return json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
+        text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
     except ValueError:
-        return json.dumps(_finite(value), indent=indent, ensure_ascii=False, allow_nan=False)
+        value = _finite(value)
+        text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(value, indent=indent, allow_nan=False)
+    return text
 
 
 def _finite(value: Any) -> Any:

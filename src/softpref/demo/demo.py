@@ -10,7 +10,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +35,12 @@ from softpref.evaluation.over_optimisation import over_optimisation
 from softpref.evaluation.responses import generated
 from softpref.generation.sampling import Sampling
 from softpref.judges.labelling import label_pairs
+from softpref.records.figures import WinRateFigures
+from softpref.records.run import FrontierRecord
 from softpref.report.collect import read_folders, read_run
 from softpref.report.page import write_page
 from softpref.report.run_report import run_report
-from softpref.run_folder import CLASSIFICATIONS_FOLDER, EVALUATIONS_FOLDER, OVER_OPTIMISATION_FILE, RUN_FILE
+from softpref.run_folder import CLASSIFICATIONS_FOLDER, EVALUATIONS_FOLDER, FRONTIER_FILE, OVER_OPTIMISATION_FILE, RUN_FILE
 from softpref.training.recipe import TrainRecipe
 
 METHODS: dict[str, float] = {name: PLAN_BETAS[name] for name in ("dpo", "cdpo", "gdpo")}
@@ -145,7 +147,7 @@ class Demo:
             "Brier score against the true p": calibration.brier(p, truth),
             "temperature that would mend the labels": calibration.fit_temperature(log_odds, truth),
         }
-        write_json(self.data / "pairs.labels.json", {**labelling.as_dict(), "gold": against_gold})
+        replace(labelling, gold=against_gold).write(self.data / "pairs.labels.json")
         self.say(
             f"          coverage {labelling.coverage:.1%}, position bias {labelling.position_bias:+.2f}, "
             + ", ".join(f"{name} {value:.3f}" for name, value in against_gold.items())
@@ -246,7 +248,7 @@ class Demo:
 
     # --- what came of it --------------------------------------------------------------------------------------------
 
-    def best_of_sft(self) -> tuple[Estimate, dict[str, Any]]:
+    def best_of_sft(self) -> tuple[Estimate, WinRateFigures]:
         """The plain baseline: of several samples of the SFT model, the one that the judge likes best."""
         self.stage(f"best of {self.settings.best_of} samples of the SFT model, chosen by the judge")
         folder = self.folder / "sft" / "best_of"
@@ -262,7 +264,7 @@ class Demo:
         greedy = self.folder / "sft" / "evaluations" / "greedy" / "responses.jsonl"
         sft = generated(str(self.folder / "sft"), prompts, self.greedy, greedy)
         sides = Side(f"best of {sampling.samples}", best), Side("sft", [r.text for r in sft])
-        return self._gold(prompts, best), compare(*sides, prompts, self.judge, folder)["win_rates"]
+        return self._gold(prompts, best), compare(*sides, prompts, self.judge, folder).win_rates
 
     def table(self) -> dict[str, Any]:
         """The result in rows: what the demo prints and the report repeats."""
@@ -280,20 +282,20 @@ class Demo:
         rows = []
         for name in ("sft", *METHODS):
             run = read_run(self.folder / name)
-            figures = {e.name: e.figures for e in run.evaluations}
+            figures = {e.name: e.record for e in run.evaluations}
             greedy, sampled = figures["greedy"], figures["sampled"]
-            won = ["", ""] if name == "sft" else [_figure(f["win_rates"]["percentage"]) for f in (greedy, sampled)]
-            moved = f"{sampled['kl']['value']:.2f}" if name != "sft" else "0"
-            equal = _figure(equal_kl[name].as_dict()) if name in equal_kl else ""
-            rows.append([name, _figure(greedy["reward"]), _figure(sampled["reward"]), *won, moved, equal])
+            won = ["", ""] if name == "sft" else [str(f.win_rates.percentage) for f in (greedy, sampled)]
+            moved = f"{sampled.kl.point:.2f}" if name != "sft" and sampled.kl else "0"
+            equal = str(equal_kl[name]) if name in equal_kl else ""
+            rows.append([name, str(greedy.reward), str(sampled.reward), *won, moved, equal])
         n = self.settings.best_of
         bound = f"≤ {best_of_kl_bound(n):.2f}"
-        best = [f"best of {n}", _figure(gold.as_dict()), "", _figure(rates["percentage"]), "", bound, ""]
+        best = [f"best of {n}", str(gold), "", str(rates.percentage), "", bound, ""]
         return {"caption": "Result", "head": head, "rows": [*rows, best]}
 
     def _at_equal_kl(self) -> tuple[float, dict[str, Estimate]]:
         """Gold of every method where it is as far from the reference as the one that went least far."""
-        runs = {name: read_run(self.folder / name).frontier["points"] for name in METHODS}  # type: ignore[index]
+        runs = {name: FrontierRecord.read(self.folder / name / FRONTIER_FILE).points for name in METHODS}
         clusters = [i for i in range(len(self.test)) for _ in range(self.settings.samples)]
         return at_equal_kl(runs, clusters)
 

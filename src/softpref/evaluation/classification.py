@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -21,10 +20,8 @@ from softpref.core.calibration import brier, expected_calibration_error, log_sco
 from softpref.core.statistics import Estimate, auc, tie_aware_accuracy
 from softpref.data.pairs import PreferencePair, swap_sides
 from softpref.data.tokenization import TokenOptions, tokenize_pairs
-from softpref.errors import InputError
 from softpref.loading.models import load_policy, load_tokenizer
 from softpref.loading.vocabulary import check_vocabulary, embedding_rows
-from softpref.run_folder import RUN_FILE, read_json
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -87,17 +84,6 @@ def implicit_margins(model: str, reference: str, pairs: Sequence[PreferencePair]
     To score one reference against many policies, call ``side_logps`` on it once and ``margins`` on each.
     """
     return margins(side_logps(model, pairs), side_logps(reference, pairs))
-
-
-def beta_of(run: str | Path) -> float:
-    """The beta that a run folder was trained with: β·h is the log-odds of its implicit reward."""
-    record = read_json(Path(run) / RUN_FILE)
-    if record is None:
-        raise InputError(f"{run}: is no run folder ({RUN_FILE} is missing), so its beta is not known")
-    beta = record["method"]["arguments"].get("beta")
-    if beta is None:
-        raise InputError(f"{run}: its loss has no beta, so its margins are not log-odds")
-    return float(beta)
 
 
 # --- figures --------------------------------------------------------------------------------------------------------------
@@ -197,8 +183,3 @@ def _strata_of_members(codes: NDArray[np.intp], strata: ArrayLike | None) -> lis
     if sum(map(len, groups)) != len(np.unique(codes)):
         raise ValueError("a member stands in pairs of two strata: name members so that each belongs to one")
     return groups
-
-
-def as_dicts(figures: dict[str, Estimate]) -> dict[str, Any]:
-    """Plain numbers, for JSON."""
-    return {name: estimate.as_dict() for name, estimate in figures.items()}

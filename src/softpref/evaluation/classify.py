@@ -7,7 +7,7 @@ name the better response first, and do not depend on which response a file names
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
@@ -20,15 +20,16 @@ from scipy.special import expit
 
 from softpref.core.calibration import bin_of
 from softpref.core.statistics import Estimate, cluster_bootstrap, codes_of, tie_aware_accuracy
-from softpref.data.files import write_json
 from softpref.data.formats import read_pairs
 from softpref.data.pairs import PairSet, PreferencePair, text_of
 from softpref.data.read_options import ReadOptions
 from softpref.errors import InputError, OptionError
-from softpref.evaluation.classification import Bootstrap, as_dicts, calibration_figures, ranking_figures, side_scores
-from softpref.evaluation.provenance import command_line
+from softpref.evaluation.classification import Bootstrap, calibration_figures, ranking_figures, side_scores
 from softpref.evaluation.trained_by import ImplicitReward, reference_of_run, reward_of_run, run_record
 from softpref.loading.models import check_model
+from softpref.records.evaluation import AccuracyBin, ClassificationFigures, ClassificationRecord
+from softpref.records.figures import Interval, LabelBin, ReliabilityBin
+from softpref.records.record import command_line
 from softpref.run_folder import CLASSIFICATION_FILE
 
 Floats = NDArray[np.float64]
@@ -77,7 +78,7 @@ def classify(
     reference: str | None = None,
     beta: float | None = None,
     reading: ReadOptions | None = None,
-) -> dict[str, Any]:
+) -> ClassificationRecord:
     """Classify the pairs of a file by the implicit reward of a model; writes ``classification.json`` and returns it.
 
     Raises InputError for data without labels, DataError for rows that are wrong, OptionError as ``subject_of`` does.
@@ -90,20 +91,22 @@ def classify(
     return write_classification(output, subject, data, classification_figures(margins, pairs, subject.reward.beta))
 
 
-def write_classification(output: str | Path, subject: Subject, data: str | Path, figures: Mapping[str, Any]) -> dict[str, Any]:
+def write_classification(
+    output: str | Path, subject: Subject, data: str | Path, figures: ClassificationFigures
+) -> ClassificationRecord:
     """``classification.json`` from what ``classification_figures`` gave; returns what it holds."""
-    result = {
-        "model": subject.model,
-        "reference": subject.reference,
-        "data": str(data),
-        "method": subject.reward.method,
-        "margin": subject.reward.describe(),
-        "beta": subject.reward.beta,
-        **figures,
-        "command": command_line(),
-    }
-    write_json(Path(output) / CLASSIFICATION_FILE, result)
-    return result
+    record = ClassificationRecord(
+        model=subject.model,
+        reference=subject.reference,
+        data=str(data),
+        method=subject.reward.method,
+        margin=subject.reward.describe(),
+        beta=subject.reward.beta,
+        **vars(figures),
+        command=command_line(),
+    )
+    record.write(Path(output) / CLASSIFICATION_FILE)
+    return record
 
 
 def require_labels(pairs: PairSet) -> None:
@@ -135,8 +138,8 @@ def prompts_drawn(pairs: Sequence[PreferencePair]) -> Draws:
 
 def classification_figures(
     margins: Floats, pairs: Sequence[PreferencePair], beta: float | None, draws: Draws | None = None
-) -> dict[str, Any]:
-    """Every figure of N margins (N,) against the pairs' labels; plain values, for JSON. Intervals draw prompts if not told.
+) -> ClassificationFigures:
+    """Every figure of N margins (N,) against the pairs' labels. Intervals draw prompts if not told.
 
     Without a beta nothing says how sure a margin is, and the figures that would need it are None.
     """
@@ -145,20 +148,22 @@ def classification_figures(
     draws = draws or prompts_drawn(pairs)
     once = draws(np.arange(len(pairs)))
     both = _Twice(len(pairs), draws)
-    figures: dict[str, Any] = {
-        "pairs": len(pairs),
-        "prompts": len({text_of(pair.prompt) for pair in pairs}),
-        "ties": int((p == 0.5).sum()),
-        **as_dicts(ranking_figures(both.of(margins, odd=True), both.of(p), both)),
-        **dict.fromkeys(("brier", "log_score", "ece", "reliability")),
-        "longer_wins": once(tie_aware_accuracy, words, p).as_dict(),
-        "over_longer": once(_gain, margins, words, p).as_dict(),
-        "by_bin": _by_bin(margins, p, draws),
-    }
+    ranking = ranking_figures(both.of(margins, odd=True), both.of(p), both)
+    calibration: dict[str, Estimate] = {}
+    reliability = None
     if beta is not None:
-        figures |= as_dicts(calibration_figures(beta * both.of(margins, odd=True), both.of(p), both))
-        figures["reliability"] = _reliability(expit(beta * both.of(margins, odd=True)), both.of(p))
-    return figures
+        calibration = calibration_figures(beta * both.of(margins, odd=True), both.of(p), both)
+        reliability = _reliability(expit(beta * both.of(margins, odd=True)), both.of(p))
+    estimates = {**ranking, **calibration, "longer_wins": once(tie_aware_accuracy, words, p)}
+    return ClassificationFigures(
+        pairs=len(pairs),
+        prompts=len({text_of(pair.prompt) for pair in pairs}),
+        ties=int((p == 0.5).sum()),
+        **{name: Interval.of(estimate) for name, estimate in estimates.items()},
+        over_longer=Interval.of(once(_gain, margins, words, p)),
+        reliability=reliability,
+        by_bin=_by_bin(margins, p, draws),
+    )
 
 
 @dataclass(frozen=True)
@@ -187,43 +192,41 @@ def _words(text: Any) -> int:
     return len(text_of(text).split())
 
 
-def _reliability(predicted: Floats, p: Floats) -> list[dict[str, Any]]:
+def _reliability(predicted: Floats, p: Floats) -> list[ReliabilityBin]:
     """Equal-width bins of p̂: how many, the mean of p̂ and the mean of p; None where a bin is empty."""
     which = bin_of(predicted, RELIABILITY_BINS)
     edges = np.linspace(0, 1, RELIABILITY_BINS + 1)
     return [
-        {
-            "low": float(low),
-            "high": float(high),
-            "count": int((which == i).sum()),
-            "mean_predicted": mean_or_none(predicted[which == i]),
-            "mean_label": mean_or_none(p[which == i]),
-        }
+        ReliabilityBin(
+            float(low),
+            float(high),
+            int((which == i).sum()),
+            mean_or_none(predicted[which == i]),
+            mean_or_none(p[which == i]),
+        )
         for i, (low, high) in enumerate(pairwise(edges))
     ]
 
 
-def _by_bin(margins: Floats, p: Floats, draws: Draws) -> list[dict[str, Any]]:
+def _by_bin(margins: Floats, p: Floats, draws: Draws) -> list[AccuracyBin]:
     """Accuracy, and mean margin towards the better side, by how sure the label is."""
     towards = margins * np.where(p < 0.5, -1, 1)
-    found = []
-    for row, inside in label_bins(p):
+    bins = []
+    for bounds, inside in label_bins(p):
         accuracy = None
         if (inside & (p != 0.5)).any():
-            accuracy = draws(np.flatnonzero(inside))(tie_aware_accuracy, margins[inside], p[inside]).as_dict()
-        found.append({**row, "accuracy": accuracy, "mean_margin": mean_or_none(towards[inside])})
-    return found
+            accuracy = Interval.of(draws(np.flatnonzero(inside))(tie_aware_accuracy, margins[inside], p[inside]))
+        mean = mean_or_none(towards[inside])
+        bins.append(AccuracyBin(bounds.low, bounds.high, bounds.count, accuracy, mean))
+    return bins
 
 
-def label_bins(p: Floats) -> list[tuple[dict[str, Any], NDArray[np.bool_]]]:
-    """``low``, ``high`` and ``count`` of each bin of max(p, 1 − p), and which of the N pairs lie in it, (N,)."""
+def label_bins(p: Floats) -> list[tuple[LabelBin, NDArray[np.bool_]]]:
+    """Each bin of max(p, 1 − p), and which of the N pairs lie in it, (N,)."""
     # 1 − 0.4 is 0.6 and must fall where 0.6 does
     sure = np.maximum(p, 1 - p).round(9)
     which = np.clip(np.searchsorted(LABEL_EDGES, sure, side="right") - 1, 0, len(LABEL_EDGES) - 2)
-    return [
-        ({"low": low, "high": high, "count": int((which == i).sum())}, which == i)
-        for i, (low, high) in enumerate(pairwise(LABEL_EDGES))
-    ]
+    return [(LabelBin(low, high, int((which == i).sum())), which == i) for i, (low, high) in enumerate(pairwise(LABEL_EDGES))]
 
 
 def mean_or_none(values: Floats) -> float | None:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +20,16 @@ from softpref.evaluation.win_rates import judged_places, paired_tests, resamplin
 from softpref.judges.base import Comparison, Judge
 from softpref.judges.both_orders import Judgement, judge_comparisons
 from softpref.judges.store import JudgementStore
+from softpref.records.evaluation import BothLengths, BothRepetitions, ComparisonRow, EvaluationRecord
+from softpref.records.figures import (
+    ComparisonFigures,
+    Interval,
+    LengthControlled,
+    LengthFigures,
+    PairedTestFigures,
+    RepetitionFigures,
+)
+from softpref.records.record import plain
 from softpref.run_folder import COMPARISONS_FILE
 
 STORE_FILE = "judgements.sqlite"
@@ -52,19 +61,19 @@ class Judged:
         return [text_of(comparison.prompt) for comparison in self.comparisons]
 
 
-def compare(ours: Side, theirs: Side, prompts: Sequence[Text], judge: Judge, output: Path) -> dict[str, Any]:
+def compare(ours: Side, theirs: Side, prompts: Sequence[Text], judge: Judge, output: Path) -> EvaluationRecord:
     """Judge both sides on every prompt, both orders, and put the figures together. Writes ``comparisons.jsonl``."""
     with JudgementStore(output / STORE_FILE) as store:
         judged = judge_sides(ours, theirs, prompts, judge, store)
-    write_rows(output / COMPARISONS_FILE, comparison_rows(judged))
-    return {
-        "model": ours.name,
-        "against": theirs.name,
-        "judge": judge.identity,
-        **figures(judged),
-        "lengths": {"model": lengths(ours), "against": lengths(theirs)},
-        "repetition": {"model": repetition_of(ours), "against": repetition_of(theirs)},
-    }
+    write_rows(output / COMPARISONS_FILE, map(plain, comparison_rows(judged)))
+    return EvaluationRecord(
+        model=ours.name,
+        against=theirs.name,
+        judge=judge.identity,
+        **vars(figures(judged)),
+        lengths=BothLengths(lengths(ours), lengths(theirs)),
+        repetition=BothRepetitions(repetition_of(ours), repetition_of(theirs)),
+    )
 
 
 def judge_sides(ours: Side, theirs: Side, prompts: Sequence[Text], judge: Judge, store: JudgementStore) -> Judged:
@@ -78,31 +87,33 @@ def judge_sides(ours: Side, theirs: Side, prompts: Sequence[Text], judge: Judge,
     return Judged(comparisons, judge_comparisons(judge, comparisons, store))
 
 
-def figures(judged: Judged) -> dict[str, Any]:
+def figures(judged: Judged) -> ComparisonFigures:
     """Win rates, tests and what length has to do with them. Raises InputError when nothing was judged."""
     clusters = judged.clusters
-    return {
-        "prompts": len(set(clusters)),
-        "asked": len(judged.comparisons),
-        "win_rates": win_rates(judged.judgements, clusters, seeds=judged.seeds).as_dict(),
-        "tests": {name: test.as_dict() for name, test in paired_tests(judged.judgements, clusters).items()},
-        **_length_figures(judged),
-    }
+    longer_wins, length_controlled = _length_figures(judged)
+    return ComparisonFigures(
+        prompts=len(set(clusters)),
+        asked=len(judged.comparisons),
+        win_rates=win_rates(judged.judgements, clusters, seeds=judged.seeds),
+        tests={name: PairedTestFigures.of(test) for name, test in paired_tests(judged.judgements, clusters).items()},
+        longer_wins=longer_wins,
+        length_controlled=length_controlled,
+    )
 
 
-def comparison_rows(judged: Judged) -> list[dict[str, Any]]:
+def comparison_rows(judged: Judged) -> list[ComparisonRow]:
     """The rows of ``comparisons.jsonl``."""
-    rows = [_row(*both) for both in zip(judged.comparisons, judged.judgements, strict=True)]
-    return rows if judged.seeds is None else [{**r, "seed": s} for r, s in zip(rows, judged.seeds, strict=True)]
+    seeds: Sequence[str | None] = judged.seeds or [None] * len(judged.comparisons)
+    return [_row(*row) for row in zip(judged.comparisons, judged.judgements, seeds, strict=True)]
 
 
-def lengths(side: Side) -> dict[str, float | int | None]:
+def lengths(side: Side) -> LengthFigures:
     """Mean and median words, and how many responses did not come to their end."""
     words = [_words(response) for response in side.responses]
-    return {"mean_words": float(np.mean(words)), "median_words": float(np.median(words)), "unfinished": side.unfinished}
+    return LengthFigures(float(np.mean(words)), float(np.median(words)), side.unfinished)
 
 
-def repetition_of(side: Side) -> dict[str, Any]:
+def repetition_of(side: Side) -> RepetitionFigures:
     """How much a side's responses repeat themselves."""
     return repetition([text_of(response) for response in side.responses])
 
@@ -118,19 +129,20 @@ def _alike(prompt: Text, response: Text) -> Text:
     return response
 
 
-def _row(comparison: Comparison, judgement: Judgement) -> dict[str, Any]:
-    return {
-        "prompt": comparison.prompt,
-        "response": comparison.response_1,
-        "against": comparison.response_2,
-        "p": judgement.p,
-        "first_shown": judgement.first_shown,
-        "second_shown": judgement.second_shown,
-        "failures": list(judgement.failures),
-    }
+def _row(comparison: Comparison, judgement: Judgement, seed: str | None) -> ComparisonRow:
+    return ComparisonRow(
+        prompt=comparison.prompt,
+        response=comparison.response_1,
+        against=comparison.response_2,
+        p=judgement.p,
+        first_shown=judgement.first_shown,
+        second_shown=judgement.second_shown,
+        failures=judgement.failures,
+        seed=seed,
+    )
 
 
-def _length_figures(judged: Judged) -> dict[str, Any]:
+def _length_figures(judged: Judged) -> tuple[Interval | None, LengthControlled | None]:
     """How often the judge prefers the longer of two unequal responses, and the win rate at equal length."""
     places = judged_places(judged.judgements)
     comparisons = [judged.comparisons[i] for i in places]
@@ -140,14 +152,12 @@ def _length_figures(judged: Judged) -> dict[str, Any]:
     seeds = None if judged.seeds is None else np.array([judged.seeds[i] for i in places])
     unequal = difference != 0
     if not unequal.any():
-        return {"longer_wins": None, "length_controlled": None}
+        return None, None
     some = resampling(clusters[unequal], None if seeds is None else seeds[unequal])
     every = partial(resampling(clusters, seeds), resamples=LENGTH_RESAMPLES)
     controlled = length_controlled_win_rate(difference, p, every)
-    return {
-        "longer_wins": some(_longer_wins, difference[unequal], p[unequal]).as_dict(),
-        "length_controlled": {**controlled.as_dict(), "model_longer": float((difference[unequal] > 0).mean())},
-    }
+    longer_wins = Interval.of(some(_longer_wins, difference[unequal], p[unequal]))
+    return longer_wins, LengthControlled.of(controlled, model_longer=float((difference[unequal] > 0).mean()))
 
 
 def _longer_wins(difference: NDArray[np.float64], p: NDArray[np.float64]) -> float:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from softpref.core.statistics import cluster_bootstrap
-from softpref.data.files import write_json
 from softpref.data.pairs import Text, text_of
 from softpref.evaluation.comparison import Side, compare
 from softpref.evaluation.naming import short_names
 from softpref.evaluation.over_optimisation import sample_log_ratios
-from softpref.evaluation.provenance import command_line
 from softpref.evaluation.responses import check_models
 from softpref.evaluation.sides import (
     Answers,
@@ -28,6 +25,9 @@ from softpref.evaluation.sides import (
 )
 from softpref.generation.sampling import Sampling
 from softpref.judges.base import Judge
+from softpref.records.evaluation import EvaluationRecord
+from softpref.records.figures import Interval, NamedInterval
+from softpref.records.record import command_line
 from softpref.run_folder import EVALUATION_FILE
 
 
@@ -47,7 +47,7 @@ def evaluate(
     output: str | Path,
     sampling: Sampling | None = None,
     reward: Reward | None = None,
-) -> dict[str, Any]:
+) -> EvaluationRecord:
     """Compare a model with another model, with a file of responses, or with the responses in a column of the data.
 
     Args:
@@ -68,19 +68,24 @@ def evaluate(
     ours, theirs = _both((model, against), column, prompts, sampling, output)
     paired = pair_up(ours, theirs, prompts)
     repeated = [prompts.texts[place] for place in paired.places]
-    result = compare(_side(ours, paired.ours), _side(theirs, paired.theirs), repeated, judge, output)
-    result["left_out"] = paired.left_out.as_dict()
-    if reward is not None:
-        result["reward"] = _reward(reward, repeated, paired)
+    judged = compare(_side(ours, paired.ours), _side(theirs, paired.theirs), repeated, judge, output)
+    kl = None
     if ours.generated and theirs.generated and sampling.temperature == sampling.top_p == 1:
         ratios = sample_log_ratios(model, against, prompts.asked, ours.generated, sampling)
         clusters = [text_of(prompts.texts[response.prompt]) for response in ours.generated]
-        result["kl"] = cluster_bootstrap(np.mean, ratios, clusters=clusters).as_dict()
-    was_sampled = sampling.as_dict() if ours.generated or theirs.generated else None
-    given = None if data is None else str(data)
-    result |= {"models": [model, against], "data": given, "sampling": was_sampled, "command": command_line()}
-    write_json(output / EVALUATION_FILE, result)
-    return result
+        kl = Interval.of(cluster_bootstrap(np.mean, ratios, clusters=clusters))
+    record = replace(
+        judged,
+        left_out=paired.left_out,
+        reward=None if reward is None else _reward(reward, repeated, paired),
+        kl=kl,
+        models=(model, against),
+        data=None if data is None else str(data),
+        sampling=sampling.as_dict() if ours.generated or theirs.generated else None,
+        command=command_line(),
+    )
+    record.write(output / EVALUATION_FILE)
+    return record
 
 
 def _columns(data: str | Path | None, model: str) -> set[str]:
@@ -109,7 +114,7 @@ def _side(answers: Answers, responses: tuple[Text, ...]) -> Side:
     return Side(answers.name, responses, unfinished)
 
 
-def _reward(reward: Reward, prompts: list[Text], paired: Paired) -> dict[str, Any]:
+def _reward(reward: Reward, prompts: list[Text], paired: Paired) -> NamedInterval:
     scores = [reward.of(prompt, response) for prompt, response in zip(prompts, paired.ours, strict=True)]
     estimate = cluster_bootstrap(np.mean, scores, clusters=[text_of(prompt) for prompt in prompts])
-    return {"name": reward.name, **estimate.as_dict()}
+    return NamedInterval.of(estimate, name=reward.name)

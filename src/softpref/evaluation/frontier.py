@@ -14,14 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softpref.core.statistics import Estimate, cluster_bootstrap
-from softpref.data.files import write_json
 from softpref.data.pairs import Text
 from softpref.errors import InputError, OptionError
 from softpref.evaluation.evaluate import Reward
 from softpref.evaluation.over_optimisation import sample_log_ratios
 from softpref.evaluation.responses import check_models, generated
 from softpref.generation.sampling import Response, Sampling
-from softpref.run_folder import EVALUATIONS_FOLDER, FRONTIER_FILE
+from softpref.records.figures import known
+from softpref.records.run import FrontierPoint, FrontierRecord
+from softpref.run_folder import EVALUATIONS_FOLDER, FRONTIER_FILE, checkpoints_of
 
 FRONTIER_FOLDER = "frontier"
 
@@ -33,7 +34,7 @@ def frontier(
     sampling: Sampling,
     reward: Reward,
     evaluation: str = "sampled",
-) -> dict[str, Any]:
+) -> FrontierRecord:
     """Reward and KL of every checkpoint of a run, sampled at temperature 1; writes ``frontier.json`` and returns it.
 
     Args:
@@ -46,48 +47,45 @@ def frontier(
     if not sampling.temperature == sampling.top_p == 1:
         raise OptionError("a frontier needs samples at temperature 1 with top_p 1: others do not estimate a KL")
     run, reference = Path(run), Path(reference)
-    steps = sorted(int(found.name.rpartition("-")[2]) for found in run.glob("checkpoint-*"))
-    if not steps:
+    models = checkpoints_of(run)
+    if not models:
         raise InputError(f"{run}: holds no checkpoint, so there is no way to look at; train with save_strategy: steps")
     # the last checkpoint is the model itself
-    models = {step: run / f"checkpoint-{step}" for step in steps[:-1]} | {steps[-1]: run}
-    files = {step: run / FRONTIER_FOLDER / f"{step}.jsonl" for step in steps[:-1]} | {steps[-1]: _responses(run, evaluation)}
-    check_models([(str(reference), _responses(reference, evaluation)), *((str(models[step]), files[step]) for step in steps)])
+    models[max(models)] = run
+    files = {step: run / FRONTIER_FOLDER / f"{step}.jsonl" for step in models} | {max(models): _responses(run, evaluation)}
+    check_models([(str(reference), _responses(reference, evaluation)), *((str(models[step]), files[step]) for step in models)])
     start = generated(str(reference), prompts, sampling, _responses(reference, evaluation))
     points = [_point(0, 0.0, prompts, start, reward)]
     for step, model in models.items():
         found = generated(str(model), prompts, sampling, files[step])
         kl = float(sample_log_ratios(str(model), str(reference), prompts, found).mean())
         points.append(_point(step, kl, prompts, found, reward))
-    result = {"reward": reward.name, "points": points}
-    write_json(run / FRONTIER_FILE, result)
-    return result
+    record = FrontierRecord(reward=reward.name, points=points)
+    record.write(run / FRONTIER_FILE)
+    return record
 
 
 def _responses(folder: Path, evaluation: str) -> Path:
     return folder / EVALUATIONS_FOLDER / evaluation / "responses.jsonl"
 
 
-def _point(step: int, kl: float, prompts: Sequence[Text], responses: Sequence[Response], reward: Reward) -> dict[str, Any]:
+def _point(step: int, kl: float, prompts: Sequence[Text], responses: Sequence[Response], reward: Reward) -> FrontierPoint:
     scores = [reward.of(prompts[r.prompt], r.text) for r in responses]
     estimate = cluster_bootstrap(np.mean, scores, clusters=[r.prompt for r in responses])
-    interval = {"reward": estimate.value, "low": estimate.low, "high": estimate.high}
-    return {"step": step, "kl": kl, **interval, "rewards": scores}
+    return FrontierPoint(step, kl, estimate.value, known(estimate.low), known(estimate.high), scores)
 
 
 # --- at equal KL ----------------------------------------------------------------------------------------------------------
 
 
-def at_equal_kl(
-    frontiers: Mapping[str, Sequence[Mapping[str, Any]]], clusters: Sequence[Any]
-) -> tuple[float, dict[str, Estimate]]:
+def at_equal_kl(frontiers: Mapping[str, Sequence[FrontierPoint]], clusters: Sequence[Any]) -> tuple[float, dict[str, Estimate]]:
     """Reward of every run where it is as far from the reference as the one that went least far; that KL stands first.
 
     ``frontiers`` holds each run's points, from the reference at KL 0 on; ``clusters`` (N,) the prompt of each response.
     """
-    common = min(max(point["kl"] for point in points) for points in frontiers.values())
+    common = min(max(point.kl for point in points) for points in frontiers.values())
     return common, {
-        name: reward_at_kl([p["kl"] for p in points], np.array([p["rewards"] for p in points]), clusters, common)
+        name: reward_at_kl([p.kl for p in points], np.array([p.rewards for p in points]), clusters, common)
         for name, points in frontiers.items()
     }
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import fields, replace
 from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from softpref.core.statistics import holm
-from softpref.data.files import write_json
 from softpref.data.formats import write_rows
 from softpref.errors import OptionError
 from softpref.evaluation.comparison import (
@@ -25,7 +24,6 @@ from softpref.evaluation.comparison import (
     repetition_of,
 )
 from softpref.evaluation.naming import Method, Run, matched_runs, methods_of
-from softpref.evaluation.provenance import command_line
 from softpref.evaluation.responses import check_models
 from softpref.evaluation.sides import (
     Answers,
@@ -38,6 +36,9 @@ from softpref.evaluation.sides import (
 from softpref.generation.sampling import Sampling
 from softpref.judges.base import Judge
 from softpref.judges.store import JudgementStore
+from softpref.records.evaluation import DuelFigures, HeadToHeadRecord, SeedFigures
+from softpref.records.figures import LeftOut
+from softpref.records.record import command_line, plain
 from softpref.run_folder import COMPARISONS_FOLDER, HEAD_TO_HEAD_FILE
 
 TESTS = ("wilcoxon", "permutation")
@@ -53,7 +54,7 @@ def head_to_head(
     output: str | Path,
     sampling: Sampling | None = None,
     say: Say = lambda _: None,
-) -> dict[str, Any]:
+) -> HeadToHeadRecord:
     """Compare every two methods; writes ``head_to_head.json`` and a file of comparisons per pair, and returns the former.
 
     Args:
@@ -76,31 +77,33 @@ def head_to_head(
         for i, j in combinations(range(len(methods)), 2):
             say(f"judging {methods[i].name} against {methods[j].name}")
             found, judged = _pair(methods[i], methods[j], answers, prompts, judge, store)
-            write_rows(output / COMPARISONS_FOLDER / f"{i}_{j}.jsonl", comparison_rows(judged))
+            write_rows(output / COMPARISONS_FOLDER / f"{i}_{j}.jsonl", map(plain, comparison_rows(judged)))
             pairs.append(found)
-    correct(pairs)
-    result = {
-        "models": [method.name for method in methods],
-        "folders": [[run.path for run in method.runs] for method in methods],
-        "seeds": [[run.seed for run in method.runs] for method in methods],
-        "judge": judge.identity,
-        "prompts": len(prompts),
-        "data": None if data is None else str(data),
-        "sampling": sampling.as_dict(),
-        **_of_sides(methods, answers),
-        "pairs": pairs,
-        "command": command_line(),
-    }
-    write_json(output / HEAD_TO_HEAD_FILE, result)
-    return result
+    sides = _sides(methods, answers)
+    record = HeadToHeadRecord(
+        models=[method.name for method in methods],
+        folders=[[run.path for run in method.runs] for method in methods],
+        seeds=[[run.seed for run in method.runs] for method in methods],
+        judge=judge.identity,
+        prompts=len(prompts),
+        data=None if data is None else str(data),
+        sampling=sampling.as_dict(),
+        lengths=[lengths(side) for side in sides],
+        repetition=[repetition_of(side) for side in sides],
+        pairs=corrected(pairs),
+        command=command_line(),
+    )
+    record.write(output / HEAD_TO_HEAD_FILE)
+    return record
 
 
-def correct(pairs: Sequence[dict[str, Any]]) -> None:
-    """Put Holm's correction over all pairs beside each p-value, as ``p_holm``."""
-    for test in TESTS:
-        corrected = holm([pair["tests"][test]["p_value"] for pair in pairs])
-        for pair, p in zip(pairs, corrected, strict=True):
-            pair["tests"][test]["p_holm"] = float(p)
+def corrected(pairs: Sequence[DuelFigures]) -> list[DuelFigures]:
+    """The pairs with Holm's correction over all of them beside each p-value, as ``p_holm``."""
+    by_test = {test: holm([pair.tests[test].p_value for pair in pairs]) for test in TESTS}
+    return [
+        replace(pair, tests={test: replace(pair.tests[test], p_holm=float(p[place])) for test, p in by_test.items()})
+        for place, pair in enumerate(pairs)
+    ]
 
 
 def _prompts(data: str | Path | None, paths: Sequence[str]) -> tuple[Prompts, set[str]]:
@@ -133,7 +136,7 @@ def _slug(method: Method, run: Run) -> str:
 
 def _pair(
     ours: Method, theirs: Method, answers: dict[Run, Answers], prompts: Prompts, judge: Judge, store: JudgementStore
-) -> tuple[dict[str, Any], Judged]:
+) -> tuple[DuelFigures, Judged]:
     """Two methods, over every seed that both have."""
     matched = matched_runs(ours, theirs)
     parts, left_out = [], []
@@ -141,35 +144,35 @@ def _pair(
         paired = pair_up(answers[a], answers[b], prompts)
         texts = [prompts.texts[place] for place in paired.places]
         parts.append(judge_sides(Side(ours.name, paired.ours), Side(theirs.name, paired.theirs), texts, judge, store))
-        left_out.append(paired.left_out.as_dict())
+        left_out.append(paired.left_out)
     seeds = [seed for (_, _, seed), part in zip(matched, parts, strict=True) for _ in part.comparisons]
     judged = Judged(
         [one for part in parts for one in part.comparisons],
         [one for part in parts for one in part.judgements],
         seeds if len(matched) > 1 else None,
     )
-    found = {
-        "model": ours.name,
-        "against": theirs.name,
-        "seeds": len(matched),
-        **figures(judged),
-        "left_out": {name: sum(counts[name] for counts in left_out) for name in left_out[0]},
-        "by_seed": [_of_seed(seed, part) for (_, _, seed), part in zip(matched, parts, strict=True)],
-    }
-    return found, judged
+    duel = DuelFigures(
+        model=ours.name,
+        against=theirs.name,
+        seeds=len(matched),
+        **vars(figures(judged)),
+        left_out=LeftOut(**{field.name: sum(getattr(one, field.name) for one in left_out) for field in fields(LeftOut)}),
+        by_seed=[_of_seed(seed, part) for (_, _, seed), part in zip(matched, parts, strict=True)],
+    )
+    return duel, judged
 
 
-def _of_seed(seed: str, judged: Judged) -> dict[str, Any]:
+def _of_seed(seed: str, judged: Judged) -> SeedFigures:
     p = [judgement.p for judgement in judged.judgements if judgement.p is not None]
-    return {"seed": seed, "percentage": float(np.mean(p)) if p else None, "judged": len(p)}
+    return SeedFigures(seed, float(np.mean(p)) if p else None, len(p))
 
 
-def _of_sides(methods: Sequence[Method], answers: dict[Run, Answers]) -> dict[str, list[dict[str, Any]]]:
-    """Length and repetition of every method, over all its responses."""
+def _sides(methods: Sequence[Method], answers: dict[Run, Answers]) -> list[Side]:
+    """Every method with all its responses."""
     sides = []
     for method in methods:
         every = [answers[run] for run in method.runs]
         texts = [text for one in every for found in one.by_place.values() for text in found]
         finished = [response.finished for one in every for response in one.generated]
         sides.append(Side(method.name, texts, len(finished) - sum(finished) if finished else None))
-    return {"lengths": [lengths(side) for side in sides], "repetition": [repetition_of(side) for side in sides]}
+    return sides

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from softpref.data.files import write_json
 from softpref.data.formats import read_pairs
 from softpref.data.pairs import PairSet, PreferencePair
 from softpref.data.read_options import ReadOptions
@@ -22,18 +20,27 @@ from softpref.data.tokenization import TokenizedPair
 from softpref.errors import InputError, OptionError
 from softpref.evaluation.classification import SideScores, side_scores
 from softpref.evaluation.classify import label_bins, mean_or_none, require_labels
-from softpref.evaluation.provenance import command_line
 from softpref.evaluation.trained_by import reference_of_run, run_record
 from softpref.generation.sampling import Response, Sampling
 from softpref.loading.models import check_model, load_policy, load_tokenizer
 from softpref.loading.vocabulary import embedding_rows, refuse_unknown_ids
+from softpref.records.evaluation import (
+    EvaluationRecord,
+    OverOptimisationRecord,
+    RatioBin,
+    RatioCheckpoint,
+    RatioStep,
+    SampledKL,
+)
+from softpref.records.record import command_line
+from softpref.records.run import FrontierRecord
 from softpref.run_folder import (
     EVALUATION_FILE,
     EVALUATIONS_FOLDER,
     FRONTIER_FILE,
     METRICS_FILE,
     OVER_OPTIMISATION_FILE,
-    read_json,
+    checkpoints_of,
     read_lines,
 )
 
@@ -51,7 +58,7 @@ def over_optimisation(
     checkpoints: bool = False,
     output: str | Path | None = None,
     reading: ReadOptions | None = None,
-) -> dict[str, Any]:
+) -> OverOptimisationRecord:
     """Log-ratios of both sides of labelled pairs under a finished run, by label bin and over training.
 
     Args:
@@ -68,70 +75,63 @@ def over_optimisation(
     record = run_record(run)
     if record is None:
         raise InputError(f"{run}: holds no run; give the output_dir of softpref train")
-    if record["method"].get("loss_type") == "sft":
+    if record.method.base == "sft":
         raise InputError(f"{run}: was trained by sft, which compares nothing: there is no gap to look at")
-    data = data or record["data"]["file"]
+    data = data or record.data.file
     if not Path(data).is_file():
         raise OptionError(f"{data}: no such file; give the labelled pairs to look at with --data")
     pairs = read_pairs(data, reading)
     require_labels(pairs)
     reference = reference or reference_of_run(run, record)
-    for model in (str(run), *map(str, _checkpoint_folders(run) if checkpoints else ())):
+    for model in (str(run), *map(str, checkpoints_of(run).values() if checkpoints else ())):
         check_model(model)
     against = side_scores(reference, pairs)
-    found = by_bin(side_scores(str(run), pairs), against, pairs)
-    result = {
-        "run": str(run),
-        "reference": reference,
-        "data": str(data),
-        "pairs": len(pairs),
-        "by_bin": found,
-        "over_training": over_training(run),
-        "checkpoints": _checkpoints(run, against, pairs) if checkpoints else [],
-        "kl": _sampled_kl(run, reference),
-        "warning": collapse_warning(found),
-        "command": command_line(),
-    }
-    write_json(Path(output or run) / OVER_OPTIMISATION_FILE, result)
+    bins = by_bin(side_scores(str(run), pairs), against, pairs)
+    result = OverOptimisationRecord(
+        run=str(run),
+        reference=reference,
+        data=str(data),
+        pairs=len(pairs),
+        by_bin=bins,
+        over_training=over_training(run),
+        checkpoints=_checkpoints(run, against, pairs) if checkpoints else [],
+        kl=_sampled_kl(run, reference),
+        warning=collapse_warning(bins),
+        command=command_line(),
+    )
+    result.write(Path(output or run) / OVER_OPTIMISATION_FILE)
     return result
 
 
 # --- log-ratios -----------------------------------------------------------------------------------------------------------
 
 
-def by_bin(policy: SideScores, reference: SideScores, pairs: Sequence[PreferencePair]) -> list[dict[str, Any]]:
+def by_bin(policy: SideScores, reference: SideScores, pairs: Sequence[PreferencePair]) -> list[RatioBin]:
     """Means over the pairs of each label bin; ``chosen`` is the side that the label prefers. None where a bin is empty.
 
-    ``reward_gap`` is h in nats, without beta: the difference of the two log-ratios.
+    ``margin`` is h in nats, without beta: the difference of the two log-ratios.
     """
     ratios = policy.logps - reference.logps
     p = np.array([pair.soft_label for pair in pairs], dtype=np.float64)
     rows = []
-    for row, inside in label_bins(p):
+    for bounds, inside in label_bins(p):
         chosen, rejected = ratios[inside, 0], ratios[inside, 1]
         per_token = chosen / reference.lengths[inside, 0]
-        rows.append(
-            {
-                **row,
-                "chosen_log_ratio": mean_or_none(chosen),
-                "rejected_log_ratio": mean_or_none(rejected),
-                "reward_gap": mean_or_none(chosen - rejected),
-                "chosen_log_ratio_per_token": mean_or_none(per_token),
-            }
-        )
+        means = (mean_or_none(values) for values in (chosen, rejected, chosen - rejected, per_token))
+        rows.append(RatioBin(bounds.low, bounds.high, bounds.count, *means))
     return rows
 
 
-def collapse_warning(bins: Sequence[dict[str, Any]]) -> str | None:
+def collapse_warning(bins: Sequence[RatioBin]) -> str | None:
     """What to tell a person whose chosen responses have become much less likely, over all pairs or in one label bin."""
-    counted = [row for row in bins if row["count"]]
-    total = sum(row["count"] for row in counted)
-    mean = sum(row["count"] * row["chosen_log_ratio_per_token"] for row in counted) / total
-    worst = min(counted, key=lambda row: row["chosen_log_ratio_per_token"])
+    falls = [(row.chosen_logratio_per_token, row) for row in bins if row.chosen_logratio_per_token is not None]
+    total = sum(row.count for _, row in falls)
+    mean = sum(row.count * fall for fall, row in falls) / total
+    deepest, worst = min(falls, key=lambda one: one[0])
     if mean < -COLLAPSE:
         where, fall = "", mean
-    elif worst["chosen_log_ratio_per_token"] < -COLLAPSE and worst["count"] > total / 100:
-        where, fall = f" where the label lies in {worst['low']} to {worst['high']}", worst["chosen_log_ratio_per_token"]
+    elif deepest < -COLLAPSE and worst.count > total / 100:
+        where, fall = f" where the label lies in {worst.low} to {worst.high}", deepest
     else:
         return None
     return (
@@ -140,44 +140,33 @@ def collapse_warning(bins: Sequence[dict[str, Any]]) -> str | None:
     )
 
 
-def over_training(run: Path) -> list[dict[str, Any]]:
+def over_training(run: Path) -> list[RatioStep]:
     """The training log's log-ratios by step, with the KL of the frontier's checkpoints where they were sampled."""
-    points = (read_json(run / FRONTIER_FILE) or {}).get("points", [])
-    kl = {point["step"]: point["kl"] for point in points}
-    rows = []
-    for line in read_lines(run / METRICS_FILE):
-        if "margin" not in line or "loss" not in line:
-            continue
-        row = {
-            "step": line["step"],
-            "chosen_log_ratio": line.get("chosen_logratio"),
-            "rejected_log_ratio": line.get("rejected_logratio"),
-            "reward_gap": line["margin"],
-        }
-        rows.append({**row, "kl": kl[line["step"]]} if line["step"] in kl else row)
-    return rows
-
-
-def _checkpoints(run: Path, reference: SideScores, pairs: PairSet) -> list[dict[str, Any]]:
+    file = run / FRONTIER_FILE
+    kl = {point.step: point.kl for point in FrontierRecord.read(file).points} if file.is_file() else {}
     return [
-        {"step": int(path.name.rpartition("-")[2]), "by_bin": by_bin(side_scores(str(path), pairs), reference, pairs)}
-        for path in _checkpoint_folders(run)
+        RatioStep(line["step"], line.get("chosen_logratio"), line.get("rejected_logratio"), line["margin"], kl.get(line["step"]))
+        for line in read_lines(run / METRICS_FILE)
+        if "margin" in line and "loss" in line
     ]
 
 
-def _checkpoint_folders(run: Path) -> list[Path]:
-    return sorted(run.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
+def _checkpoints(run: Path, reference: SideScores, pairs: PairSet) -> list[RatioCheckpoint]:
+    return [
+        RatioCheckpoint(step, by_bin(side_scores(str(folder), pairs), reference, pairs))
+        for step, folder in checkpoints_of(run).items()
+    ]
 
 
 # --- KL -------------------------------------------------------------------------------------------------------------------
 
 
-def _sampled_kl(run: Path, reference: str) -> dict[str, Any] | None:
+def _sampled_kl(run: Path, reference: str) -> SampledKL | None:
     """The KL of an evaluation that lies in the run folder and was sampled against this reference, with its name."""
     for file in sorted(run.glob(f"{EVALUATIONS_FOLDER}/*/{EVALUATION_FILE}")):
-        figures = read_json(file) or {}
-        if "kl" in figures and figures.get("models", [None, None])[1] == reference:
-            return {"evaluation": file.parent.name, **figures["kl"]}
+        record = EvaluationRecord.read(file)
+        if record.kl is not None and list(record.models[1:]) == [reference]:
+            return SampledKL(**vars(record.kl), evaluation=file.parent.name)
     return None
 
 

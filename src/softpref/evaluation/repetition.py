@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
+
+from softpref.records.figures import RepetitionFigures
 
 
 def distinct(words: Sequence[str], n: int) -> float:
@@ -34,15 +35,14 @@ def _repeats(words: Sequence[str], n: int) -> bool:
     return len(set(grams)) < len(grams)
 
 
-def repetition(responses: Sequence[str]) -> dict[str, Any]:
-    """Means over the responses of distinct 1-, 2- and 3-grams and of the longest repeat, as plain numbers.
+def repetition(responses: Sequence[str]) -> RepetitionFigures:
+    """Means over the responses of distinct 1-, 2- and 3-grams and of the longest repeat.
 
     Responses too short to have an n-gram are left out of its mean; None where all are.
     """
     texts = [response.split() for response in responses]
-    shares = {f"distinct_{n}": [distinct(words, n) for words in texts] for n in (1, 2, 3)}
-    means = {name: _mean_of_defined(values) for name, values in shares.items()}
-    return {**means, "longest_repeat": float(np.mean([longest_repeat(words) for words in texts]))}
+    one, two, three = (_mean_of_defined([distinct(words, n) for words in texts]) for n in (1, 2, 3))
+    return RepetitionFigures(one, two, three, float(np.mean([longest_repeat(words) for words in texts])))
 
 
 def _mean_of_defined(values: Sequence[float]) -> float | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from softpref.errors import InputError, OptionError
 from softpref.evaluation.naming import FILE_SUFFIXES
 from softpref.evaluation.responses import from_column, generated
 from softpref.generation.sampling import Response, Sampling
+from softpref.records.figures import LeftOut
 
 
 @dataclass(frozen=True)
@@ -52,20 +53,6 @@ class Answers:
     by_place: Mapping[int, Sequence[Text]]
     generated: Sequence[Response] = ()
     unasked: int = 0
-
-
-@dataclass(frozen=True)
-class LeftOut:
-    """What was not compared, and why: prompts that only one side answers, and responses without a partner."""
-
-    prompts_only_model: int = 0
-    prompts_only_against: int = 0
-    prompts_neither: int = 0
-    responses: int = 0
-
-    def as_dict(self) -> dict[str, int]:
-        """Plain numbers, for JSON."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)

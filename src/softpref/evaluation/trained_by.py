@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import yaml
 from numpy.typing import NDArray
 
 from softpref.errors import InputError
-from softpref.run_folder import RECIPE_FILE, RUN_FILE, read_json
+from softpref.records.run import RunRecord
+from softpref.run_folder import RECIPE_FILE, RUN_FILE
 
 Floats = NDArray[np.float64]
 
@@ -38,36 +38,26 @@ class ImplicitReward:
         return f"difference of {ratio}{' per token' if self.reduction == 'mean' else ''}"
 
 
-def run_record(folder: str | Path) -> dict[str, Any] | None:
+def run_record(folder: str | Path) -> RunRecord | None:
     """``run.json`` of a run folder, None where there is none (a Hub name, a model's folder)."""
-    found = read_json(Path(folder) / RUN_FILE)
-    if found is None:
-        return None
-    if not isinstance(found, dict) or not isinstance(found.get("method"), dict):
-        raise InputError(f"{Path(folder) / RUN_FILE}: was not written by softpref train (it names no method)")
-    record: dict[str, Any] = found
-    return record
+    file = Path(folder) / RUN_FILE
+    return RunRecord.read(file) if file.is_file() else None
 
 
-def reward_of_run(record: dict[str, Any]) -> ImplicitReward:
-    """The implicit reward of a run, from its ``run.json``."""
-    method = record["method"]
-    return ImplicitReward(
-        method.get("loss_type"),
-        method.get("reduction", "sum"),
-        record.get("reference") is not None,
-        method.get("arguments", {}).get("beta"),
-    )
+def reward_of_run(record: RunRecord) -> ImplicitReward:
+    """The implicit reward of a run."""
+    method = record.method
+    return ImplicitReward(method.loss_type, method.reduction, record.reference is not None, method.beta)
 
 
-def reference_of_run(folder: str | Path, record: dict[str, Any]) -> str:
+def reference_of_run(folder: str | Path, record: RunRecord) -> str:
     """The model that a run was trained against: its ``ref_model``, or else the model that it started from.
 
     Raises InputError where the run does not say, or where that model's folder is gone.
     """
     recipe = Path(folder) / RECIPE_FILE
     named = yaml.safe_load(recipe.read_text(encoding="utf-8")) if recipe.is_file() else {}
-    reference = named.get("ref_model") or named.get("model") or record.get("model", {}).get("start")
+    reference = named.get("ref_model") or named.get("model") or record.model.start
     if not reference:
         raise InputError(f"{folder}: does not say what it was trained against; name it with --reference")
     if reference.startswith((".", "/", "~")) and not Path(reference).is_dir():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -20,34 +19,12 @@ from softpref.core.statistics import (
 )
 from softpref.errors import InputError
 from softpref.judges.both_orders import Judgement, all_failed
-
-
-@dataclass(frozen=True)
-class WinRates:
-    """How often the first side wins, with 95% intervals from a bootstrap over prompts.
-
-    ``binary``: mean of ``1[p ≥ ½]``, so a tie is a win and identical sides score 100% (arXiv 2409.06691, §5: read it beside
-    ``tie_rate``). ``percentage``: mean of p. ``tie_aware``: a tie is half a win. ``coverage``: judged / asked.
-    """
-
-    binary: Estimate
-    percentage: Estimate
-    tie_aware: Estimate
-    tie_rate: float
-    coverage: float
-    position_bias: float
-    failed: int
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain numbers, for JSON."""
-        rates = {name: getattr(self, name).as_dict() for name in ("binary", "percentage", "tie_aware")}
-        rest = {name: getattr(self, name) for name in ("tie_rate", "coverage", "position_bias", "failed")}
-        return {**rates, **rest}
+from softpref.records.figures import Interval, WinRateFigures
 
 
 def win_rates(
     judgements: Sequence[Judgement], prompts: Sequence[Any], seed: int = 0, seeds: Sequence[Any] | None = None
-) -> WinRates:
+) -> WinRateFigures:
     """Win rates of response 1. ``prompts`` names the prompt of each judgement: the cluster of the bootstrap.
 
     ``seeds`` names the training seed of each judgement where several runs of one method were judged; the interval is then
@@ -59,13 +36,13 @@ def win_rates(
     draw = resampling([prompts[i] for i in judged], None if seeds is None else [seeds[i] for i in judged])
     ties = p == 0.5
     values = {"binary": p >= 0.5, "percentage": p, "tie_aware": np.where(ties, 0.5, p > 0.5)}
-    rates = {name: draw(np.mean, v.astype(float), seed=seed) for name, v in values.items()}
+    rates = {name: Interval.of(draw(np.mean, v.astype(float), seed=seed)) for name, v in values.items()}
     biases = [bias for i in judged if (bias := judgements[i].position_bias) is not None]
-    return WinRates(
+    return WinRateFigures(
         **rates,
         tie_rate=float(ties.mean()),
         coverage=len(judged) / len(judgements),
-        position_bias=float(np.mean(biases)) if biases else float("nan"),
+        position_bias=float(np.mean(biases)) if biases else None,
         failed=len(judgements) - len(judged),
     )
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from softpref.core.statistics import tie_aware_accuracy
-from softpref.data.files import atomic_write, write_json
+from softpref.data.files import atomic_write
 from softpref.data.formats import row_line
 from softpref.data.pairs import PreferencePair, swap_sides, template_columns
 from softpref.errors import InputError
@@ -19,48 +19,10 @@ from softpref.judges.both_orders import Judgement, all_failed, ask, judgements, 
 from softpref.judges.ensemble import agreement
 from softpref.judges.failures import by_kind
 from softpref.judges.store import JudgementStore
+from softpref.records.labels import Against, Labelling, LabelRecord
 
 # p → p, applied to a judge's label after both orders are averaged.
 Calibrate = Callable[[float], float]
-
-
-@dataclass(frozen=True)
-class Against:
-    """A judge held against labels from elsewhere, on the ``pairs`` that have both and where those prefer a side.
-
-    A tie of the judge's counts half in ``accuracy``; it is a verdict of its own in ``kappa`` (Cohen's) and ``alpha``
-    (Krippendorff's), which are None where all verdicts are one.
-    """
-
-    pairs: int
-    accuracy: float
-    kappa: float | None
-    alpha: float | None
-
-
-@dataclass(frozen=True)
-class Labelling:
-    """What came of labelling one file.
-
-    ``coverage`` is labelled / asked. ``position_bias`` is the mean of P(first shown preferred) over both orders, times two,
-    less one: 0 without bias. ``order_disagreement`` is the share of pairs on which the two orders prefer different responses.
-    Both are None where one order alone was asked. ``against`` compares with labels from elsewhere, by their name.
-    """
-
-    judge: str
-    orders: str
-    asked: int
-    labelled: int
-    coverage: float
-    position_bias: float | None
-    order_disagreement: float | None
-    failures: Mapping[str, int] = field(default_factory=dict)
-    calibration: str | None = None
-    against: Mapping[str, Against] = field(default_factory=dict)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -90,7 +52,7 @@ def label_pairs(
     output: Path,
     on_answer: Callable[[Answer], None] | None = None,
     options: LabelOptions | None = None,
-) -> Labelling:
+) -> LabelRecord:
     """Label pairs by a judge, into ``output`` (JSONL that ``read_pairs`` reads), in the order and orientation of the file.
 
     Beside the output: ``OUTPUT.sqlite`` holds every answer as it comes, ``OUTPUT.failed.jsonl`` the rows without a label,
@@ -104,9 +66,9 @@ def label_pairs(
         found = judged(judge, as_in_file, store, on_answer, options)
     source = {"method": "judge", **by_judge(judge)}
     write_labels(as_in_file, found, (source for _ in found), output, options)
-    summary = summarise(judge.identity, as_in_file, found, options)
-    write_json(output.with_suffix(".labels.json"), summary.as_dict())
-    return summary
+    record = LabelRecord(**vars(summarise(judge.identity, as_in_file, found, options)))
+    record.write(output.with_suffix(".labels.json"))
+    return record
 
 
 def sides_as_in_file(pairs: Iterable[PreferencePair]) -> list[PreferencePair]:

@@ -8,14 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from softpref.data.files import write_json
 from softpref.data.pairs import PreferencePair
 from softpref.errors import OptionError, nearest
 from softpref.judges.base import Answer, Judge
 from softpref.judges.both_orders import Judgement
 from softpref.judges.ensemble import AVERAGES, Agreement, Combined, agreement, combine
 from softpref.judges.labelling import (
-    Labelling,
     LabelOptions,
     by_judge,
     judged,
@@ -25,6 +23,7 @@ from softpref.judges.labelling import (
 )
 from softpref.judges.store import JudgementStore
 from softpref.judges.watch import JudgeFailedError
+from softpref.records.labels import BetweenJudges, LabelRecord, TwoJudges
 
 
 @dataclass(frozen=True)
@@ -58,24 +57,6 @@ class Joint:
         return f"together:{self.average}:{self.min_judges or len(judges)} of {len(judges)}:{digest}"
 
 
-@dataclass(frozen=True)
-class JointLabelling:
-    """The figures of all judges together and of each alone, and how far they agree with one another."""
-
-    together: Labelling
-    each: Mapping[str, Labelling]
-    between: Agreement
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        pairs = [{"judges": list(two), **vars(found)} for two, found in self.between.pairs.items()]
-        return {
-            **self.together.as_dict(),
-            "each": {name: labelling.as_dict() for name, labelling in self.each.items()},
-            "between": {"pairs": pairs, "alpha": self.between.alpha},
-        }
-
-
 def label_together(
     pairs: Sequence[PreferencePair],
     judges: Mapping[str, Judge],
@@ -83,7 +64,7 @@ def label_together(
     joint: Joint,
     on_answer: Callable[[Answer], None] | None = None,
     options: LabelOptions | None = None,
-) -> JointLabelling:
+) -> LabelRecord:
     """Label pairs by several judges, by name, one after the other. Files and resumption are those of ``label_pairs``.
 
     A calibration is applied to the joint label. Raises InputError when too few judges answered on every pair.
@@ -97,13 +78,19 @@ def label_together(
     together = [one.judgement for one in combined]
     identity = joint.identity(judges)
     write_labels(as_in_file, together, _sources(combined, judges, joint, identity), output, options)
-    result = JointLabelling(
-        summarise(identity, as_in_file, together, options),
-        {name: summarise(judge.identity, as_in_file, found[name], options) for name, judge in judges.items()},
-        agreement(found),
+    record = LabelRecord(
+        **vars(summarise(identity, as_in_file, together, options)),
+        each={name: summarise(judge.identity, as_in_file, found[name], options) for name, judge in judges.items()},
+        between=between_judges(agreement(found)),
     )
-    write_json(output.with_suffix(".labels.json"), result.as_dict())
-    return result
+    record.write(output.with_suffix(".labels.json"))
+    return record
+
+
+def between_judges(found: Agreement) -> BetweenJudges:
+    """How far judges agree, as it is recorded."""
+    pairs = [TwoJudges(names, two.comparisons, two.accuracy, two.kappa) for names, two in found.pairs.items()]
+    return BetweenJudges(pairs, found.alpha)
 
 
 def _judged(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from softpref.evaluation.calibration import Outcome, reliability
+from softpref.records.figures import Interval
 from softpref.report import charts
 from softpref.report.calibration_words import PARTS, SCORES, parameters
 from softpref.report.cells import interval
@@ -48,31 +49,32 @@ def calibration_report(outcome: Outcome) -> Document:
 
 def _verdict(scores: Mapping[str, Any]) -> str:
     """By the log score, which is what was fitted."""
-    gap = scores["difference"]["log_score"]
-    rose = "worsens" if gap["value"] > 0 else "improves"
+    gap = Interval(**scores["difference"]["log_score"])
+    rose = "worsens" if gap.point > 0 else "improves"
     said = f"{rose} the log score by {interval(_turned(gap))} nats"
-    if gap["low"] <= 0 <= gap["high"]:
+    if not gap.excludes(0):
         return f"On rows that it has not seen, calibration {said}: it may be no difference."
     return f"On rows that it has not seen, calibration {said}."
 
 
-def _turned(gap: Mapping[str, float]) -> dict[str, float]:
+def _turned(gap: Interval) -> Interval:
     """The difference in the direction that it has: 0.043 [0.015, 0.075] for −0.043 [−0.075, −0.015]."""
-    if gap["value"] > 0:
-        return dict(gap)
-    return {"value": -gap["value"], "low": -gap["high"], "high": -gap["low"]}
+    if gap.point > 0:
+        return gap
+    value, low, high = (None if x is None else -x for x in (gap.value, gap.high, gap.low))
+    return Interval(value, low, high)
 
 
 def _reliability(outcome: Outcome) -> Figure:
     log_odds = {"before": outcome.before, "after": outcome.after}
     rows: list[dict[str, Any]] = [
-        {"when": when, "p": p, "gold": gold.as_dict(), "rows": gold.n}
+        {"when": when, "p": p, "gold": Interval.of(gold), "rows": gold.n}
         for when, values in log_odds.items()
         for p, gold in reliability(values, outcome.rows)
     ]
     series = {when: [(row["p"], row["gold"]) for row in rows if row["when"] == when] for when in log_odds}
-    points = {when: [(p, gold["value"]) for p, gold in some] for when, some in series.items()}
-    bars = {when: [(gold["low"], gold["high"]) for _, gold in some] for when, some in series.items()}
+    points = {when: [(p, gold.value) for p, gold in some] for when, some in series.items()}
+    bars = {when: [(gold.low, gold.high) for _, gold in some] for when, some in series.items()}
     axes_names = ("p that the first side is better", "mean gold label")
     drawn = charts.reliability(points, colours_of(list(points)), axes_names, CAPTION, "reliability-", bars)
     said = "; ".join(f"{when}: " + ", ".join(f"{label:.2f} at p = {p:.2f}" for p, label in some) for when, some in points.items())
@@ -80,6 +82,6 @@ def _reliability(outcome: Outcome) -> Figure:
 
 
 def _scores(scores: Mapping[str, Any]) -> Table:
-    rows = [{"score": label, **{part: scores[part][name] for part in PARTS}} for name, label in SCORES.items()]
+    rows = [{"score": label, **{part: Interval(**scores[part][name]) for part in PARTS}} for name, label in SCORES.items()]
     caption = f"Scores from {scores['folds']} folds, with no group in fit and score alike; 95% intervals over groups"
     return Table("scores", caption, SCORE_COLUMNS, rows, ECE_NOTE)

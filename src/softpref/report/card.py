@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from softpref.records.run import MethodFigures
 from softpref.report.collect import Found, RunResult, read_run
 from softpref.report.document import Section
 from softpref.report.groups import group_evaluations
@@ -59,10 +58,10 @@ def model_card(folder: str | Path, options: CardOptions | None = None) -> str:
         model_name=run.name,
         license=options.license,
         library_name="peft" if (Path(folder) / "adapter_config.json").is_file() else "transformers",
-        base_model=options.base_model or _hub_id(run.run["model"]["start"]),
-        datasets=[dataset] if (dataset := options.dataset or _hub_id(run.run["data"]["file"])) else None,
+        base_model=options.base_model or _hub_id(run.run.model.start),
+        datasets=[dataset] if (dataset := options.dataset or _hub_id(run.run.data.file)) else None,
         pipeline_tag="text-generation",
-        tags=_tags(run.run["method"]),
+        tags=_tags(run.run.method),
     )
     return f"---\n{data.to_yaml()}\n---\n\n{_body(run)}"
 
@@ -73,9 +72,9 @@ def _hub_id(name: str) -> str | None:
     return name if is_id else None
 
 
-def _tags(method: Mapping[str, Any]) -> list[str]:
-    named = GEOMETRIC.get(method["base"], "").lower() if method["label_treatment"] == "geometric" else ""
-    found = ["softpref", method["base"], named, *(["soft-labels", "preference"] if method["base"] != "sft" else [])]
+def _tags(method: MethodFigures) -> list[str]:
+    named = GEOMETRIC.get(method.base, "").lower() if method.label_treatment == "geometric" else ""
+    found = ["softpref", method.base, named, *(["soft-labels", "preference"] if method.base != "sft" else [])]
     return list(dict.fromkeys(tag for tag in found if tag))
 
 
@@ -107,18 +106,20 @@ def _body(run: RunResult) -> str:
 
 
 def _what(run: RunResult) -> str:
-    method = run.run["method"]
-    start = code(run.run["model"]["start"])
-    if method["base"] == "sft":
-        return f"Fine-tuned from {start} on {code(run.run['data']['file'])} by imitation, with softpref."
+    method = run.run.method
+    start = code(run.run.model.start)
+    if method.base == "sft":
+        return f"Fine-tuned from {start} on {code(run.run.data.file)} by imitation, with softpref."
     name = (
-        GEOMETRIC.get(method["base"], method["base"].upper()) if method["label_treatment"] == "geometric" else method["loss_type"]
+        GEOMETRIC.get(method.base, method.base.upper())
+        if method.label_treatment == "geometric"
+        else method.loss_type or method.base
     )
-    arguments = ", ".join(f"{key} = {value}" for key, value in method["arguments"].items())
+    arguments = ", ".join(f"{key} = {value}" for key, value in method.arguments.items())
     return (
         f"Trained from {start} on preferences with soft labels, by softpref: loss {escaped(name)} "
-        f"({escaped(method['base'])}, {escaped(method['label_treatment'])} treatment: {TREATMENTS[method['label_treatment']]}; "
-        f"{PAPER}), {escaped(arguments)}, on {code(run.run['data']['file'])}."
+        f"({escaped(method.base)}, {escaped(method.label_treatment)} treatment: {TREATMENTS[method.label_treatment]}; "
+        f"{PAPER}), {escaped(arguments)}, on {code(run.run.data.file)}."
     )
 
 
@@ -129,7 +130,7 @@ def _settings(found: Found) -> Section:
 
 def _limits(run: RunResult) -> list[str]:
     said = []
-    if (run.run["data"].get("labelling") or {}).get("judge"):
+    if run.run.data.labelling:
         said.append("The labels come from a judge model, whose biases the policy may have learned.")
     if run.evaluations:
         said.append("Win rates are those of a judge, not of people, and hold for these prompts and this way of decoding.")

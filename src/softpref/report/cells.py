@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from softpref.records.figures import Interval
+
 NONE = "–"
 # What stands between the ends of an interval: "to" reads well beside a minus sign.
 BETWEEN = " to "
@@ -45,7 +47,7 @@ def p_value(value: Any) -> str:
     return "< 0.001" if isinstance(value, int | float) and value < 0.001 else number(value)
 
 
-def interval(estimate: Any, form: str = ".3f") -> str:
+def interval(estimate: Interval | None, form: str = ".3f") -> str:
     """``0.863 [0.822, 0.902]`` in one line, without the brackets where there is no interval."""
     cell = _estimate(form)(estimate)
     return f"{cell.text} [{cell.note.replace(BETWEEN, ', ')}]" if cell.note else cell.text
@@ -57,12 +59,11 @@ def _scalar(show: Callable[[Any], str]) -> Callable[[Any], Cell]:
 
 def _estimate(form: str) -> Callable[[Any], Cell]:
     def show(value: Any) -> Cell:
-        if not isinstance(value, dict):
+        if not isinstance(value, Interval):
             return Cell(NONE)
-        low, high = value.get("low"), value.get("high")
-        known = NONE not in (number(low), number(high))
-        note = f"{_bare(low, form)}{BETWEEN}{_bare(high, form)}" if known else ""
-        return Cell(number(value.get("value"), form), note, _key(value.get("value")))
+        known = NONE not in (number(value.low), number(value.high))
+        note = f"{_bare(value.low, form)}{BETWEEN}{_bare(value.high, form)}" if known else ""
+        return Cell(number(value.value, form), note, _key(value.value))
 
     return show
 

@@ -21,6 +21,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from scipy.optimize import isotonic_regression
 
+from softpref.records.figures import Interval
+from softpref.records.run import FrontierPoint
 from softpref.report.palette import LIGHT, SERIES, Colours
 from softpref.report.text import shown
 from softpref.report.visible import visible
@@ -153,7 +155,7 @@ def lines(
 
 
 def forest(
-    rows: Sequence[tuple[str, Mapping[str, Any]]],
+    rows: Sequence[tuple[str, Interval]],
     colours: Colours,
     x: str,
     middle: float | None,
@@ -169,7 +171,7 @@ def forest(
 
     def draw(axes: Axes) -> None:
         for place, (name, figure) in enumerate(rows):
-            low, value, high = (_number(figure.get(key)) for key in ("low", "value", "high"))
+            low, value, high = map(_number, (figure.low, figure.value, figure.high))
             colour = colours.get(name, PALETTE[0])
             axes.plot([low, high], [-place, -place], color=colour, linewidth=1.8, solid_capstyle="butt")
             axes.plot([value], [-place], "o", color=colour, markersize=5.5)
@@ -183,7 +185,7 @@ def forest(
 
 
 def pairs_of_points(
-    rows: Sequence[tuple[str, Mapping[str, Any], Mapping[str, Any] | None]],
+    rows: Sequence[tuple[str, Interval, Interval | None]],
     colours: Colours,
     x: str,
     middle: float,
@@ -194,11 +196,11 @@ def pairs_of_points(
 
     def draw(axes: Axes) -> None:
         for place, (name, before, after) in enumerate(rows):
-            colour, start = colours.get(name, PALETTE[0]), _number(before.get("value"))
+            colour, start = colours.get(name, PALETTE[0]), _number(before.value)
             axes.plot([start], [-place], "o", color=colour, markersize=6, fillstyle="none", markeredgewidth=1.3)
             if after is None:
                 continue
-            low, value, high = (_number(after.get(key)) for key in ("low", "value", "high"))
+            low, value, high = map(_number, (after.low, after.value, after.high))
             axes.plot([start, value], [-place, -place], color=colour, linewidth=0.9, linestyle=":")
             axes.plot([low, high], [-place, -place], color=colour, linewidth=1.8, solid_capstyle="butt")
             axes.plot([value], [-place], "o", color=colour, markersize=5.5)
@@ -241,7 +243,7 @@ def reliability(
 
 
 def frontier(
-    series: Mapping[str, Sequence[Mapping[str, float | None]]],
+    series: Mapping[str, Sequence[FrontierPoint]],
     colours: Colours,
     reward: str,
     title: str,
@@ -252,7 +254,8 @@ def frontier(
     def draw(axes: Axes) -> None:
         drawn = {}
         for name, points in series.items():
-            kl, value, low, high = ([_number(p[key]) for p in points] for key in ("kl", "reward", "low", "high"))
+            kl, value = [p.kl for p in points], [p.reward for p in points]
+            low, high = [_number(p.low) for p in points], [_number(p.high) for p in points]
             axes.vlines(kl, low, high, color=colours[name], alpha=0.35, linewidth=1.2)
             [drawn[name]] = axes.plot(kl, value, marker="o", markersize=3.5, **_line_style(name, colours))
         axes.set_xlabel("KL to the reference on samples, nats per response")

@@ -10,6 +10,15 @@ from typing import Any
 
 from softpref.errors import InputError
 from softpref.evaluation.naming import short_names
+from softpref.records.evaluation import (
+    ClassificationRecord,
+    ComparisonRow,
+    EvaluationRecord,
+    HeadToHeadRecord,
+    OverOptimisationRecord,
+)
+from softpref.records.record import read_rows
+from softpref.records.run import FrontierRecord, RunRecord, read_metrics
 from softpref.run_folder import (
     CLASSIFICATION_FILE,
     CLASSIFICATIONS_FOLDER,
@@ -22,8 +31,6 @@ from softpref.run_folder import (
     METRICS_FILE,
     OVER_OPTIMISATION_FILE,
     RUN_FILE,
-    read_json,
-    read_lines,
 )
 
 CLASSIFICATION = f"{CLASSIFICATIONS_FOLDER}/*/{CLASSIFICATION_FILE}"
@@ -31,24 +38,24 @@ CLASSIFICATION = f"{CLASSIFICATIONS_FOLDER}/*/{CLASSIFICATION_FILE}"
 
 @dataclass(frozen=True)
 class EvaluationResult:
-    """One evaluation of a run: its name, what ``evaluation.json`` says, and its comparisons."""
+    """One evaluation of a run: its name, its record, and its comparisons."""
 
     name: str
-    figures: dict[str, Any]
-    comparisons: list[dict[str, Any]] = field(default_factory=list)
+    record: EvaluationRecord
+    comparisons: list[ComparisonRow] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class RunResult:
-    """One run folder: ``run.json``, the training log, its evaluations, classifications by name, and what else was measured."""
+    """One run folder: its record, the training log, its evaluations, classifications by name, and what else was measured."""
 
     name: str
-    run: dict[str, Any]
+    run: RunRecord
     metrics: list[dict[str, Any]]
     evaluations: list[EvaluationResult]
-    frontier: dict[str, Any] | None = None
-    classifications: dict[str, dict[str, Any]] = field(default_factory=dict)
-    over_optimisation: dict[str, Any] | None = None
+    frontier: FrontierRecord | None = None
+    classifications: dict[str, ClassificationRecord] = field(default_factory=dict)
+    over_optimisation: OverOptimisationRecord | None = None
 
     @property
     def training(self) -> list[dict[str, Any]]:
@@ -58,11 +65,11 @@ class RunResult:
 
 @dataclass(frozen=True)
 class HeadToHead:
-    """Every method against every other: what ``head_to_head.json`` says, and the comparisons of every two models."""
+    """Every method against every other: its record, and the comparisons of every two models."""
 
     name: str
-    figures: dict[str, Any]
-    comparisons: dict[tuple[str, str], list[dict[str, Any]]] = field(default_factory=dict)
+    record: HeadToHeadRecord
+    comparisons: dict[tuple[str, str], list[ComparisonRow]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -98,51 +105,36 @@ def read_head_to_head(folder: str | Path) -> HeadToHead | None:
     file = Path(folder) / HEAD_TO_HEAD_FILE
     if not file.is_file():
         return None
-    figures = _read(file, {"models", "pairs", "judge"}, "head-to-head")
-    return HeadToHead(Path(folder).name, figures, _read_duels(Path(folder) / COMPARISONS_FOLDER, figures["models"]))
+    record = HeadToHeadRecord.read(file)
+    return HeadToHead(Path(folder).name, record, _read_duels(Path(folder) / COMPARISONS_FOLDER, record.models))
 
 
-def _read_duels(folder: Path, models: Sequence[str]) -> dict[tuple[str, str], list[dict[str, Any]]]:
+def _read_duels(folder: Path, models: Sequence[str]) -> dict[tuple[str, str], list[ComparisonRow]]:
     """The comparisons of every pair, where they are there: ``I_J.jsonl``, the places of the two among the models."""
     places = {(one, other): (i, j) for j, other in enumerate(models) for i, one in enumerate(models[:j])}
-    return {pair: read_lines(folder / f"{i}_{j}.jsonl") for pair, (i, j) in places.items()}
+    return {pair: read_rows(folder / f"{i}_{j}.jsonl", ComparisonRow) for pair, (i, j) in places.items()}
 
 
 def read_run(folder: str | Path) -> RunResult:
     """Everything that a run left behind. Raises InputError where the folder holds no run."""
     folder = Path(folder)
-    run = read_json(folder / RUN_FILE)
-    if run is None:
+    if not (folder / RUN_FILE).is_file():
         raise InputError(
             f"{folder}: holds no run ({RUN_FILE} is missing); give the output_dir of softpref train, or a head-to-head"
         )
-    if not (isinstance(run, dict) and {"method", "data", "model"} <= run.keys()):
-        raise InputError(f"{folder / RUN_FILE}: was not written by softpref train (it names no method, data and model)")
-    found, drift = sorted(folder.glob(f"{EVALUATIONS_FOLDER}/*/{EVALUATION_FILE}")), folder / OVER_OPTIMISATION_FILE
+    frontier, drift = folder / FRONTIER_FILE, folder / OVER_OPTIMISATION_FILE
     return RunResult(
         folder.name,
-        run,
-        read_lines(folder / METRICS_FILE),
-        [read_evaluation(file.parent) for file in found],
-        read_json(folder / FRONTIER_FILE),
-        {
-            file.parent.name: _read(file, {"data", "accuracy", "pairs"}, "classify")
-            for file in sorted(folder.glob(CLASSIFICATION))
-        },
-        _read(drift, {"by_bin"}, "over-optimisation") if drift.is_file() else None,
+        RunRecord.read(folder / RUN_FILE),
+        read_metrics(folder / METRICS_FILE),
+        [read_evaluation(file.parent) for file in sorted(folder.glob(f"{EVALUATIONS_FOLDER}/*/{EVALUATION_FILE}"))],
+        FrontierRecord.read(frontier) if frontier.is_file() else None,
+        {file.parent.name: ClassificationRecord.read(file) for file in sorted(folder.glob(CLASSIFICATION))},
+        OverOptimisationRecord.read(drift) if drift.is_file() else None,
     )
 
 
 def read_evaluation(folder: Path) -> EvaluationResult:
     """One evaluation and its comparisons."""
-    keys = {"model", "against", "judge", "prompts", "win_rates", "lengths"}
-    figures = _read(folder / EVALUATION_FILE, keys, "evaluate")
-    return EvaluationResult(folder.name, figures, read_lines(folder / COMPARISONS_FILE))
-
-
-def _read(file: Path, keys: set[str], command: str) -> dict[str, Any]:
-    """A JSON object with these keys. Raises InputError where the file is anything else."""
-    found = read_json(file)
-    if not (isinstance(found, dict) and keys <= found.keys()):
-        raise InputError(f"{file}: was not written by softpref {command} (it lacks {', '.join(sorted(keys))})")
-    return found
+    record = EvaluationRecord.read(folder / EVALUATION_FILE)
+    return EvaluationResult(folder.name, record, read_rows(folder / COMPARISONS_FILE, ComparisonRow))

@@ -12,8 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeAlias
 
+from softpref.records.figures import Interval
+
 Row: TypeAlias = Mapping[str, Any]
-# The parts of an ``Estimate.as_dict()`` that stand in a CSV, in columns of their own.
+# The parts of an ``Interval`` that stand in a CSV, in columns of their own.
 ESTIMATE = ("value", "low", "high")
 
 
@@ -53,7 +55,7 @@ def _names(column: Column) -> list[str]:
 def _cells(column: Column, row: Row) -> list[Any]:
     value = row.get(column.key)
     if is_estimate(column):
-        return [(value or {}).get(part) for part in ESTIMATE]
+        return [getattr(value, part, None) for part in ESTIMATE]
     return [value]
 
 
@@ -70,7 +72,7 @@ class Matrix:
     name: str
     caption: str
     names: Sequence[str]
-    cells: Mapping[tuple[str, str], Row]
+    cells: Mapping[tuple[str, str], Interval]
     table: Table
 
 

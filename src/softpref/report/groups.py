@@ -23,7 +23,7 @@ class Group:
     @property
     def contenders(self) -> list[tuple[str, EvaluationResult]]:
         """Without a model that was compared with itself."""
-        return [(run, one) for run, one in self.rows if one.figures.get("model") != self.against]
+        return [(run, one) for run, one in self.rows if one.record.model != self.against]
 
 
 def group_evaluations(runs: Sequence[RunResult]) -> list[Group]:
@@ -31,7 +31,7 @@ def group_evaluations(runs: Sequence[RunResult]) -> list[Group]:
     found: dict[tuple[str, str, str], list[tuple[str, EvaluationResult]]] = {}
     for run in runs:
         for one in run.evaluations:
-            key = (one.name, str(one.figures["against"]), str(one.figures["judge"]))
+            key = (one.name, one.record.against, one.record.judge)
             found.setdefault(key, []).append((run.name, one))
     headings = _headings(list(found))
     groups = [Group(*key, headings[key], rows) for key, rows in found.items()]

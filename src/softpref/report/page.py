@@ -15,6 +15,7 @@ from markupsafe import Markup
 
 from softpref.data.files import atomic_write
 from softpref.errors import OptionError, nearest
+from softpref.records.figures import Interval
 from softpref.report import charts
 from softpref.report.cells import FORMS, number, percent
 from softpref.report.collect import read_folders
@@ -102,9 +103,9 @@ def _svg_url(figure: Figure) -> Markup:
     return Markup("data:image/svg+xml;base64,{}").format(data)
 
 
-def _tint(rate: Row | None) -> str:
+def _tint(rate: Interval | None) -> str:
     """How strongly a cell of the matrix is coloured, and in which colour: 0 at one half."""
-    value = None if rate is None else rate.get("value")
+    value = None if rate is None else rate.value
     if value is None:
         return ""
     return f"--tint: {80 * abs(value - 0.5):.0f}%; --of: var(--{'accent' if value >= 0.5 else 'alert'})"

@@ -61,7 +61,7 @@ def run_report(found: Found, title: str, notes: Mapping[str, Any] | None = None)
 
 def _names(found: Found) -> list[str]:
     """Runs, and models that a head-to-head alone knows."""
-    models = [name for duel in found.head_to_heads for name in duel.figures["models"]]
+    models = [name for duel in found.head_to_heads for name in duel.record.models]
     return list(dict.fromkeys([*(run.name for run in found.runs), *models]))
 
 
@@ -82,16 +82,16 @@ def _missing(found: Found, groups: Sequence[Group]) -> list[str]:
         "a training log": lambda run: run.training,
         CLASSIFICATION: lambda run: run.classifications,
         LOG_RATIOS: lambda run: run.over_optimisation,
-        LABELS: lambda run: run.run["data"].get("labels"),
+        LABELS: lambda run: run.run.data.labels,
     }
     said = []
     for what, of in looked.items():
-        could = [run for run in found.runs if run.run["method"]["base"] != "sft" or what not in OF_PAIRS]
+        could = [run for run in found.runs if run.run.method.base != "sft" or what not in OF_PAIRS]
         without = [run.name for run in could if not of(run)]
         if without:
             said.append(what if len(without) == len(could) else f"{what} of {', '.join(without)}")
     if not found.head_to_heads and len(found.runs) > 1:
         said.append("a head-to-head between the runs")
-    if any("length_controlled" not in one.figures for group in groups for _, one in group.contenders):
+    if any(one.record.length_controlled is None for group in groups for _, one in group.contenders):
         said.append("win rates at equal length")
     return said

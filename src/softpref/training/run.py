@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import platform
-import shlex
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -21,18 +19,30 @@ from typing import Any
 
 from transformers import PrinterCallback, ProgressCallback, TrainerCallback, TrainingArguments
 
-from softpref.data.files import append_text, atomic_write, write_json, writing
+from softpref.data.files import append_text, atomic_write, strict_json, writing
 from softpref.data.formats import read_training_rows
 from softpref.data.inspection import label_summary
 from softpref.data.output_lock import only_writer
 from softpref.data.outputs import check_outputs
-from softpref.data.pairs import PairSet, fingerprint
+from softpref.data.pairs import PairSet, Reading, fingerprint
 from softpref.data.read_options import ReadOptions
 from softpref.errors import InputError, InterruptedRunError, OptionError, nearest
 from softpref.generation.engine import deciding
 from softpref.judges.base import Judge
 from softpref.loading.models import load_model, load_tokenizer
-from softpref.run_folder import METRICS_FILE, RECIPE_FILE, RUN_FILE, read_json, read_lines
+from softpref.records.figures import known
+from softpref.records.labels import LabelRecord
+from softpref.records.record import command_line, plain
+from softpref.records.run import (
+    DataFigures,
+    FinishedFigures,
+    LabelHistogram,
+    MethodFigures,
+    RunRecord,
+    ScoringFigures,
+    StartFigures,
+)
+from softpref.run_folder import METRICS_FILE, RECIPE_FILE, RUN_FILE, read_lines
 from softpref.training.checkpoints import checkpoints, last_whole_checkpoint
 from softpref.training.config import SoftPreferenceConfig
 from softpref.training.metrics import own_names
@@ -184,7 +194,7 @@ def _train(
     _say_rows(rows, trainer, say)
     save_recipe(recipe, folder / RECIPE_FILE)
     started = time.time()
-    write_json(folder / RUN_FILE, record)
+    record.write(folder / RUN_FILE)
     _run_until_stopped(trainer, stopper, checkpoint, folder)
     if trainer.checked is not None:
         say(trainer.checked.notice)
@@ -194,11 +204,9 @@ def _train(
         trainer.save_model()
     # a rank that ended before the others would take them down with it
     trainer.accelerator.wait_for_everyone()
-    finished = {"steps": trainer.state.global_step, "seconds_of_last_leg": time.time() - started}
-    write_json(
-        folder / RUN_FILE,
-        {**record, "step_0_difference": trainer.step_zero_difference, **_scoring(trainer), "finished": finished},
-    )
+    finished = FinishedFigures(trainer.state.global_step, time.time() - started)
+    difference = trainer.step_zero_difference
+    replace(record, step_0_difference=difference, scoring=_scoring(trainer), finished=finished).write(folder / RUN_FILE)
     return folder
 
 
@@ -240,11 +248,10 @@ def score_reference(recipe: TrainRecipe) -> int:
     return len(trainer.train_dataset) + len(trainer.eval_dataset or ())
 
 
-def _scoring(trainer: SoftPreferenceTrainer) -> dict[str, Any]:
+def _scoring(trainer: SoftPreferenceTrainer) -> ScoringFigures | None:
     """Which way of scoring the run took, and by how much it differed from the plain one."""
-    if trainer.checked is None:
-        return {}
-    return {"scoring": {"packed": trainer.checked.packed, "difference": trainer.checked.difference}}
+    checked = trainer.checked
+    return None if checked is None else ScoringFigures(checked.packed, known(checked.difference))
 
 
 def _trainer(
@@ -338,41 +345,40 @@ def _checkpoint(recipe: TrainRecipe, folder: Path, say: Callable[[str], None]) -
     """Where to go on from. A folder that holds a run is never written over."""
     record = _run_record(folder)
     if recipe.resume:
-        if record is not None and "finished" in record:
+        if record is not None and record.finished:
             raise OptionError(f"{folder}: its run is finished; give another output_dir for a new one")
         last = on_main_process(lambda: last_whole_checkpoint(folder, say))
         say(f"going on from {last}" if last is not None else f"{folder} holds no checkpoint: starting from the beginning")
         return last
     if record is not None or checkpoints(folder):
-        go_on = "" if record is not None and "finished" in record else "set resume to true to go on with it, or "
+        go_on = "" if record is not None and record.finished else "set resume to true to go on with it, or "
         raise OptionError(f"{folder} holds a run already: {go_on}give another output_dir")
     return None
 
 
-def _run_record(folder: Path) -> dict[str, Any] | None:
+def _run_record(folder: Path) -> RunRecord | None:
     """``run.json`` of the folder, None where there is none. Raises InputError where it is no record of a run."""
-    record = read_json(folder / RUN_FILE)
-    if record is None:
-        return None
-    if not isinstance(record, dict) or not isinstance(record.get("data"), dict):
-        raise InputError(f"{folder / RUN_FILE}: is no record of a run (data is missing); restore it, or give another output_dir")
-    return record
+    file = folder / RUN_FILE
+    return RunRecord.read(file) if file.is_file() else None
 
 
-def _refuse_another_run(folder: Path, record: Mapping[str, Any]) -> None:
+def _refuse_another_run(folder: Path, record: RunRecord) -> None:
     """Going on with other data, another method or other settings would be a run that no recipe describes."""
-    before = _run_record(folder) or {}
+    before = _run_record(folder)
+    if before is None:
+        return
     for name in ("method", "model", "reference", "seed", "settings", "online"):
-        if _comparable(name, before) != _comparable(name, record):
-            raise OptionError(f"{folder}: the run there has another {name}: {before.get(name)}, not {record.get(name)}")
-    if before.get("data", {}).get("fingerprint") != record["data"]["fingerprint"]:
-        raise OptionError(f"{folder}: the run there was made with other data than {record['data']['file']} holds now")
+        there, here = _comparable(name, before), _comparable(name, record)
+        if there != here:
+            raise OptionError(f"{folder}: the run there has another {name}: {there}, not {here}")
+    if before.data.fingerprint != record.data.fingerprint:
+        raise OptionError(f"{folder}: the run there was made with other data than {record.data.file} holds now")
 
 
-def _comparable(name: str, record: Mapping[str, Any]) -> Any:
-    """Of an online run, what decides its responses."""
-    found = record.get(name)
-    return deciding(found) if name == "online" and found is not None else found
+def _comparable(name: str, record: RunRecord) -> Any:
+    """As JSON has it; of an online run, what decides its responses."""
+    value = json.loads(strict_json(plain(getattr(record, name))))
+    return deciding(value) if name == "online" and value is not None else value
 
 
 def _peft_config(arguments: Mapping[str, Any] | None) -> Any:
@@ -389,38 +395,38 @@ def _peft_config(arguments: Mapping[str, Any] | None) -> Any:
     return LoraConfig(**{"task_type": "CAUSAL_LM", **arguments})
 
 
-def _record(recipe: TrainRecipe, trainer: SoftPreferenceTrainer, rows: Any) -> dict[str, Any]:
+def _record(recipe: TrainRecipe, trainer: SoftPreferenceTrainer, rows: Any) -> RunRecord:
     method = trainer.method
-    return {
-        "method": {
-            "loss_type": recipe.loss_type,
-            "base": method.name,
-            "label_treatment": method.treatment,
-            "reduction": method.reduction,
-            "arguments": dict(method.arguments),
-        },
-        "data": {
-            "file": recipe.data,
-            "fingerprint": fingerprint(rows),
-            "reading": rows.reading.as_dict() if isinstance(rows, PairSet) else {"rows": len(rows)},
-            "tokens": trainer.train_dataset.counts.as_dict(),
-            "labelling": _labelling(recipe.data),
-            "labels": label_summary(rows) if isinstance(rows, PairSet) and rows.labelled else None,
-        },
-        "model": {"start": recipe.model, "identity": trainer.policy_identity},
-        "reference": None if trainer.reference is None else trainer.reference.identity,
-        "seed": recipe.seed,
-        "settings": {name: trainer.args.to_dict()[name] for name in LEARNED_BY},
-        **({"online": trainer.described} if isinstance(trainer, OnlineSoftPreferenceTrainer) else {}),
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-        "versions": {"python": platform.python_version(), **_versions()},
-    }
+    return RunRecord(
+        method=MethodFigures(
+            loss_type=recipe.loss_type,
+            base=method.name,
+            label_treatment=method.treatment,
+            reduction=method.reduction,
+            arguments=dict(method.arguments),
+        ),
+        data=DataFigures(
+            file=recipe.data,
+            fingerprint=fingerprint(rows),
+            reading=rows.reading if isinstance(rows, PairSet) else Reading(len(rows)),
+            tokens=trainer.train_dataset.counts,
+            labelling=_labelling(recipe.data),
+            labels=LabelHistogram(**label_summary(rows)) if isinstance(rows, PairSet) and rows.labelled else None,
+        ),
+        model=StartFigures(recipe.model, trainer.policy_identity),
+        reference=None if trainer.reference is None else trainer.reference.identity,
+        seed=recipe.seed,
+        settings={name: trainer.args.to_dict()[name] for name in LEARNED_BY},
+        online=trainer.described if isinstance(trainer, OnlineSoftPreferenceTrainer) else None,
+        command=command_line(),
+        versions={"python": platform.python_version(), **_versions()},
+    )
 
 
-def _labelling(data: str) -> Any:
-    """What labelling said of this file, where it lies beside it."""
+def _labelling(data: str) -> LabelRecord | None:
+    """The labelling summary stored next to the data file, if any."""
     beside = Path(data).with_suffix(".labels.json")
-    return read_json(beside)
+    return LabelRecord.read(beside) if beside.is_file() else None
 
 
 def _versions() -> dict[str, str]:

@@ -10,6 +10,7 @@ import numpy as np
 from softpref.data.pairs import PreferencePair
 from softpref.judges.both_orders import Judgement
 from softpref.judges.ensemble import agreement
+from softpref.records.figures import Interval
 from softpref.report.cells import number, percent
 from softpref.report.document import Block, Column, Facts, Matrix, Section, Table
 from softpref.report.opinions import Opinions
@@ -56,7 +57,7 @@ def _tables(by_name: Mapping[str, Sequence[float | None]]) -> list[Block]:
             "share": two.accuracy,
             "kappa": two.kappa,
             "pairs": two.comparisons,
-            "agreement": {"value": two.accuracy, "low": None, "high": None},
+            "agreement": Interval(two.accuracy),
         }
         for (one, other), two in found.pairs.items()
     ]

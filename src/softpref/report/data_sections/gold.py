@@ -7,6 +7,7 @@ from typing import Any
 from softpref.core.calibration import CLIP, clipped_log_odds
 from softpref.core.statistics import cluster_bootstrap
 from softpref.evaluation.calibration import SCORES, GoldRows, reliability
+from softpref.records.figures import Interval
 from softpref.report import charts
 from softpref.report.calibration_words import SCORES as NAMES
 from softpref.report.cells import interval
@@ -25,17 +26,19 @@ def against_gold(rows: GoldRows | None) -> Section:
         return Section("calibration", "Calibration", [])
     log_odds = clipped_log_odds(rows.p, CLIP)
     scores = [
-        (name, interval(cluster_bootstrap(SCORES[key], log_odds, rows.gold, clusters=rows.groups).as_dict()))
+        (name, interval(Interval.of(cluster_bootstrap(SCORES[key], log_odds, rows.gold, clusters=rows.groups))))
         for key, name in NAMES.items()
     ]
-    points: list[dict[str, Any]] = [{"p": p, "gold": gold.as_dict(), "pairs": gold.n} for p, gold in reliability(log_odds, rows)]
+    points: list[dict[str, Any]] = [
+        {"p": p, "gold": Interval.of(gold), "pairs": gold.n} for p, gold in reliability(log_odds, rows)
+    ]
     return Section("calibration", "Calibration", [_figure(points), Facts(scores, "Lower is better")], TEXT)
 
 
 def _figure(points: list[dict[str, Any]]) -> Figure:
-    series = {LABEL: [(row["p"], row["gold"]["value"]) for row in points]}
+    series = {LABEL: [(row["p"], row["gold"].value) for row in points]}
     names = ("soft label p", "mean gold label")
-    bars = {LABEL: [(row["gold"]["low"], row["gold"]["high"]) for row in points]}
+    bars = {LABEL: [(row["gold"].low, row["gold"].high) for row in points]}
     drawn = charts.reliability(series, colours_of([LABEL]), names, CAPTION, "reliability-", bars)
-    said = "; ".join(f"at p = {row['p']:.2f} {row['gold']['value']:.2f}" for row in points)
+    said = "; ".join(f"at p = {row['p']:.2f} {row['gold'].value:.2f}" for row in points)
     return Figure("reliability", CAPTION, f"{CAPTION}: {said}.", drawn, Table("reliability", CAPTION, COLUMNS, points))

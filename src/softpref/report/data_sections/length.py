@@ -7,6 +7,7 @@ from typing import Any
 
 from softpref.data.inspection import LENGTH_QUANTILES, Inspection
 from softpref.data.pairs import PairSet, Text, text_of
+from softpref.records.figures import Interval
 from softpref.report import charts
 from softpref.report.cells import interval
 from softpref.report.data_sections.means import mean_by_prompt, prompt_of
@@ -37,7 +38,7 @@ def length(pairs: PairSet, found: Inspection) -> Section:
     return Section("length", "Length", blocks if rows else [])
 
 
-def longer_wins(pairs: PairSet) -> dict[str, Any] | None:
+def longer_wins(pairs: PairSet) -> Interval | None:
     """How often the longer side is the preferred one, over decided pairs of unequal length; None without such."""
     rows = [(longer, prompt) for longer, _, prompt in _unequal(pairs)]
     return _mean(rows) if rows else None
@@ -57,7 +58,7 @@ def _words(text: Text) -> int:
     return len(text_of(text).split())
 
 
-def _mean(rows: list[tuple[float, str]]) -> dict[str, Any]:
+def _mean(rows: list[tuple[float, str]]) -> Interval:
     return mean_by_prompt([longer for longer, _ in rows], [prompt for _, prompt in rows])
 
 

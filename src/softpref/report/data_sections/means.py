@@ -9,11 +9,12 @@ import numpy as np
 
 from softpref.core.statistics import cluster_bootstrap
 from softpref.data.pairs import PreferencePair, text_of
+from softpref.records.figures import Interval
 
 
-def mean_by_prompt(values: Any, prompts: Iterable[str]) -> dict[str, float | int]:
-    """An estimate as a dictionary. Raises ValueError without a value."""
-    return cluster_bootstrap(lambda x: float(np.mean(x)), values, clusters=list(prompts)).as_dict()
+def mean_by_prompt(values: Any, prompts: Iterable[str]) -> Interval:
+    """The mean and its interval. Raises ValueError without a value."""
+    return Interval.of(cluster_bootstrap(lambda x: float(np.mean(x)), values, clusters=list(prompts)))
 
 
 def prompt_of(pair: PreferencePair) -> str:

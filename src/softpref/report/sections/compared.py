@@ -28,14 +28,14 @@ def compared(found: Found) -> Section:
 
 
 def _row(run: RunResult) -> dict[str, Any]:
-    method, finished = run.run["method"], run.run.get("finished")
+    method, finished = run.run.method, run.run.finished
     return {
         "run": run.name,
-        "loss": method["base"],
-        "treatment": method["label_treatment"],
-        "arguments": ", ".join(f"{key} = {value}" for key, value in method["arguments"].items()),
-        "rate": (run.run.get("settings") or {}).get("learning_rate"),
-        "pairs": (run.run["data"].get("tokens") or {}).get("kept"),
-        "updates": finished["steps"] if finished else None,
-        "seed": run.run.get("seed"),
+        "loss": method.base,
+        "treatment": method.label_treatment,
+        "arguments": ", ".join(f"{key} = {value}" for key, value in method.arguments.items()),
+        "rate": run.run.settings.get("learning_rate"),
+        "pairs": run.run.data.tokens.kept if run.run.data.tokens else None,
+        "updates": finished.steps if finished else None,
+        "seed": run.run.seed,
     }

@@ -7,6 +7,7 @@ from itertools import zip_longest
 from typing import Any
 
 from softpref.data.pairs import text_of
+from softpref.records.evaluation import ComparisonRow
 from softpref.report.collect import HeadToHead
 from softpref.report.document import Example, Examples, Section, Shown
 from softpref.report.groups import Group, slug
@@ -33,69 +34,70 @@ def examples(groups: Sequence[Group], duels: Sequence[HeadToHead] = ()) -> Secti
 
 def _duelled(duel: HeadToHead) -> Iterator[Example]:
     """One example per prompt, sample and seed: what every model wrote, and p of every two."""
-    found: dict[tuple[str, str, int], dict[tuple[str, str], dict[str, Any]]] = {}
+    found: dict[tuple[str, str, int], dict[tuple[str, str], ComparisonRow]] = {}
     for pair, rows in duel.comparisons.items():
         seen: dict[tuple[str, str], int] = {}
         for row in rows:
-            key = text_of(row["prompt"]), str(row.get("seed", ""))
+            key = text_of(row.prompt), row.seed or ""
             seen[key] = seen.get(key, -1) + 1
-            if row.get("p") is not None:
+            if row.p is not None:
                 found.setdefault((*key, seen[key]), {})[pair] = row
     for judged in found.values():
         yield _duel_example(judged)
 
 
-def _duel_example(judged: dict[tuple[str, str], dict[str, Any]]) -> Example:
+def _duel_example(judged: dict[tuple[str, str], ComparisonRow]) -> Example:
     texts: dict[str, Any] = {}
     notes: dict[str, list[str]] = {}
     for (one, other), row in judged.items():
-        texts[one], texts[other] = row["response"], row["against"]
-        notes.setdefault(one, []).append(f"{row['p']:.2f} over {other}")
-        notes.setdefault(other, []).append(f"{1 - row['p']:.2f} over {one}")
+        texts[one], texts[other] = row.response, row.against
+        p = row.p or 0.0
+        notes.setdefault(one, []).append(f"{p:.2f} over {other}")
+        notes.setdefault(other, []).append(f"{1 - p:.2f} over {one}")
     sides = [Shown(name, text, f"p = {', '.join(notes[name])}") for name, text in texts.items()]
-    labels = [row["p"] for row in judged.values()]
-    prompt = next(iter(judged.values()))["prompt"]
+    labels = [row.p or 0.0 for row in judged.values()]
+    prompt = next(iter(judged.values())).prompt
     disagree = any(map(_sides_differ, judged.values()))
     return Example(prompt, sides, sum(labels) / len(labels), labels, max(labels) - min(labels), disagree)
 
 
 def _joined(group: Group) -> Iterator[Example]:
     """One example per prompt and sample, of all runs that have it judged."""
-    found: dict[tuple[str, int], list[tuple[str, dict[str, Any]]]] = {}
+    found: dict[tuple[str, int], list[tuple[str, ComparisonRow]]] = {}
     for run, one in group.contenders:
         seen: dict[str, int] = {}
         for row in one.comparisons:
-            prompt = text_of(row["prompt"])
+            prompt = text_of(row.prompt)
             seen[prompt] = seen.get(prompt, -1) + 1
-            if row.get("p") is not None:
+            if row.p is not None:
                 found.setdefault((prompt, seen[prompt]), []).append((run, row))
     for rows in found.values():
         yield _example(group.against, rows)
 
 
-def _example(against: str, rows: Sequence[tuple[str, dict[str, Any]]]) -> Example:
-    labels = [row["p"] for _, row in rows]
+def _example(against: str, rows: Sequence[tuple[str, ComparisonRow]]) -> Example:
+    labels = [row.p or 0.0 for _, row in rows]
     gaps = [_order_gap(row) for _, row in rows]
     disagree = any(_sides_differ(row) for _, row in rows)
-    sides = [Shown(run, row["response"], f"p = {row['p']:.2f}{_orders(row)}") for run, row in rows]
-    others = list(dict.fromkeys(text_of(row["against"]) for _, row in rows))
+    sides = [Shown(run, row.response, f"p = {row.p or 0.0:.2f}{_orders(row)}") for run, row in rows]
+    others = list(dict.fromkeys(text_of(row.against) for _, row in rows))
     sides += [Shown(against, text) for text in others]
     divided = max(labels) - min(labels) if len(rows) > 1 else max(gaps)
-    return Example(rows[0][1]["prompt"], sides, sum(labels) / len(labels), labels, divided, disagree)
+    return Example(rows[0][1].prompt, sides, sum(labels) / len(labels), labels, divided, disagree)
 
 
-def _sides_differ(row: dict[str, Any]) -> bool:
+def _sides_differ(row: ComparisonRow) -> bool:
     """The response is preferred in one order and not in the other: p_first > ½ in both, or < ½ in both."""
-    first, second = row.get("first_shown"), row.get("second_shown")
+    first, second = row.first_shown, row.second_shown
     return first is not None and second is not None and (first - 0.5) * (second - 0.5) > 0
 
 
-def _order_gap(row: dict[str, Any]) -> float:
-    first, second = row.get("first_shown"), row.get("second_shown")
+def _order_gap(row: ComparisonRow) -> float:
+    first, second = row.first_shown, row.second_shown
     return 0.0 if first is None or second is None else abs(first + second - 1)
 
 
-def _orders(row: dict[str, Any]) -> str:
+def _orders(row: ComparisonRow) -> str:
     return " · the two orders disagree" if _sides_differ(row) else ""
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
+from softpref.records.evaluation import ClassificationRecord
 from softpref.report import charts
 from softpref.report.collect import Found
 from softpref.report.document import Block, Column, Figure, Section, Table
@@ -47,10 +47,10 @@ TEXT = (
 
 def implicit_reward(found: Found, colours: Colours) -> Section:
     """One table and one reliability diagram per labelled set."""
-    sets: dict[tuple[str, str], dict[str, Mapping[str, Any]]] = {}
+    sets: dict[tuple[str, str], dict[str, ClassificationRecord]] = {}
     for run in found.runs:
         for name, one in run.classifications.items():
-            sets.setdefault((name, str(one["data"])), {})[run.name] = one
+            sets.setdefault((name, one.data), {})[run.name] = one
     return Section(
         "implicit-reward",
         "The implicit reward",
@@ -59,23 +59,23 @@ def implicit_reward(found: Found, colours: Colours) -> Section:
     )
 
 
-def _set(name: str, data: str, by_run: Mapping[str, Mapping[str, Any]], colours: Colours) -> list[Block]:
-    rows = [{"run": run, **one} for run, one in by_run.items()]
+def _set(name: str, data: str, by_run: Mapping[str, ClassificationRecord], colours: Colours) -> list[Block]:
+    rows = [{"run": run, **vars(one)} for run, one in by_run.items()]
     columns = [column for column in SCORES if any(row.get(column.key) is not None for row in rows)]
     table = Table(slug("classification", name), f"Classification of {Path(data).name} ({name})", columns, rows, _note(by_run))
     return [*_reliability(name, by_run, colours), *_by_label(name, by_run, colours), table]
 
 
-def _note(by_run: Mapping[str, Mapping[str, Any]]) -> str:
+def _note(by_run: Mapping[str, ClassificationRecord]) -> str:
     """What the margin is, where that was recorded; one sentence where it is the same for all runs."""
-    said = {run: str(one["margin"]) for run, one in by_run.items() if one.get("margin")}
-    betas = {run: one.get("beta") for run, one in by_run.items() if one.get("beta") is not None}
+    said = {run: one.margin for run, one in by_run.items() if one.margin}
+    betas = {run: one.beta for run, one in by_run.items() if one.beta is not None}
     margin = f"Margin: {'; '.join(dict.fromkeys(said.values()))}." if said else ""
     return f"{margin} β: {', '.join(f'{run} {beta:g}' for run, beta in betas.items())}.".strip() if betas else margin
 
 
-def _reliability(name: str, by_run: Mapping[str, Mapping[str, Any]], colours: Colours) -> list[Figure]:
-    rows = _bins(by_run, "reliability")
+def _reliability(name: str, by_run: Mapping[str, ClassificationRecord], colours: Colours) -> list[Figure]:
+    rows = [{"run": run, **vars(bin_)} for run, one in by_run.items() for bin_ in one.reliability or () if bin_.count]
     series: dict[str, list[tuple[float, float]]] = {}
     for row in rows:
         series.setdefault(row["run"], []).append((row["mean_predicted"], row["mean_label"]))
@@ -93,10 +93,12 @@ def _worst(points: Sequence[tuple[float, float]]) -> str:
     return f"farthest from the diagonal where {predicted:.2f} is predicted and {label:.2f} found"
 
 
-def _by_label(name: str, by_run: Mapping[str, Mapping[str, Any]], colours: Colours) -> list[Figure]:
+def _by_label(name: str, by_run: Mapping[str, ClassificationRecord], colours: Colours) -> list[Figure]:
     rows = [
-        {**row, "p": (row["low"] + row["high"]) / 2, "share": (row["accuracy"] or {}).get("value")}
-        for row in _bins(by_run, "by_bin")
+        {"run": run, **vars(bin_), "p": (bin_.low + bin_.high) / 2, "share": bin_.accuracy.value if bin_.accuracy else None}
+        for run, one in by_run.items()
+        for bin_ in one.by_bin
+        if bin_.count
     ]
     return line_figure(
         rows,
@@ -107,8 +109,3 @@ def _by_label(name: str, by_run: Mapping[str, Mapping[str, Any]], colours: Colou
         colours,
         marked=True,
     )
-
-
-def _bins(by_run: Mapping[str, Mapping[str, Any]], key: str) -> list[dict[str, Any]]:
-    """Bins that hold pairs."""
-    return [{"run": run, **one} for run, figures in by_run.items() for one in figures.get(key) or [] if one["count"]]

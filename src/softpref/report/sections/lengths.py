@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from softpref.records.evaluation import EvaluationRecord
+from softpref.records.figures import LengthFigures, RepetitionFigures
 from softpref.report import charts
 from softpref.report.cells import interval
 from softpref.report.document import Block, Column, Figure, Section, Table
@@ -36,18 +38,19 @@ def lengths(groups: Sequence[Group], colours: Colours) -> Section:
 
 
 def _group(group: Group, colours: Colours) -> list[Block]:
-    rows = [_side(name, one.figures, "model") for name, one in group.contenders]
+    rows = [_model_row(name, one.record) for name, one in group.contenders]
     if not rows:
         return []
-    rows.append(_side(group.against, group.contenders[0][1].figures, "against"))
+    first = group.contenders[0][1].record
+    rows.append(side_row(group.against, first.lengths.against, first.repetition.against if first.repetition else None))
     table = length_table(slug("lengths", group.heading), f"Lengths, {group.heading}", rows)
     figure = _figure(group, rows[:-1], colours)
     return [figure, table] if figure else [table]
 
 
-def side_row(who: str, lengths: Mapping[str, Any], repetition: Mapping[str, Any] | None) -> dict[str, Any]:
+def side_row(who: str, lengths: LengthFigures, repetition: RepetitionFigures | None) -> dict[str, Any]:
     """Lengths and repetition of one side's responses."""
-    return {"who": who, **lengths, **(repetition or {})}
+    return {"who": who, **vars(lengths), **(vars(repetition) if repetition else {})}
 
 
 def length_table(name: str, caption: str, rows: Sequence[Mapping[str, Any]]) -> Table:
@@ -56,12 +59,13 @@ def length_table(name: str, caption: str, rows: Sequence[Mapping[str, Any]]) -> 
     return Table(name, caption, columns, rows)
 
 
-def _side(who: str, figures: Mapping[str, Any], side: str) -> dict[str, Any]:
-    row = side_row(who, figures["lengths"][side], (figures.get("repetition") or {}).get(side))
-    if side == "model":
-        row |= {key: figures.get(key) for key in ("longer_wins", "length_controlled")}
-        row["percentage"] = figures["win_rates"]["percentage"]
-    return row
+def _model_row(who: str, record: EvaluationRecord) -> dict[str, Any]:
+    return {
+        **side_row(who, record.lengths.model, record.repetition.model if record.repetition else None),
+        "longer_wins": record.longer_wins,
+        "length_controlled": record.length_controlled,
+        "percentage": record.win_rates.percentage,
+    }
 
 
 def _figure(group: Group, rows: Sequence[Mapping[str, Any]], colours: Colours) -> Figure | None:

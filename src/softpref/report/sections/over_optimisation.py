@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
+from softpref.records.figures import Interval
+from softpref.records.run import FrontierPoint
 from softpref.report import charts
 from softpref.report.collect import Found, RunResult
 from softpref.report.document import Block, Column, Figure, Note, Section, Table
@@ -13,14 +14,14 @@ from softpref.report.groups import slug
 from softpref.report.line_figure import line_figure
 from softpref.report.palette import Colours, colours_of
 
-# Key in over_optimisation.json, key in the training log, what it is, the axis.
+# Key in the record and in the training log, what it is, the axis.
 MEASURES = (
-    ("chosen_log_ratio", "chosen_logratio", "Log-ratio of the chosen side", "log-ratio, nats"),
-    ("rejected_log_ratio", "rejected_logratio", "Log-ratio of the rejected side", "log-ratio, nats"),
-    ("reward_gap", "margin", "Gap between the two", "chosen less rejected, nats"),
-    ("kl", "kl", "KL to the reference on samples", "KL, nats"),
+    ("chosen_logratio", "Log-ratio of the chosen side", "log-ratio, nats"),
+    ("rejected_logratio", "Log-ratio of the rejected side", "log-ratio, nats"),
+    ("margin", "Margin: chosen less rejected", "chosen less rejected, nats"),
+    ("kl", "KL to the reference on samples", "KL, nats"),
 )
-PER_TOKEN = "chosen_log_ratio_per_token"  # noqa: S105 (no password)
+PER_TOKEN = "chosen_logratio_per_token"  # noqa: S105 (no password)
 TEXT = (
     "log π(y|x) − log π_ref(y|x) of both sides. A chosen log-ratio that falls means that the preferred responses themselves grow "
     "less likely; a gap that keeps growing while the judge sees no gain is over-optimisation."
@@ -31,9 +32,9 @@ FRONTIER_NOTE = "Equal steps favour the larger effective beta: compare methods w
 def over_optimisation(found: Found, colours: Colours) -> Section:
     """Along training from the run's own log, or from what was measured apart where somebody did; then by label; then by KL."""
     blocks: list[Block] = [
-        Note(f"{run.name}: {run.over_optimisation['warning']}")
+        Note(f"{run.name}: {run.over_optimisation.warning}")
         for run in found.runs
-        if run.over_optimisation and run.over_optimisation.get("warning")
+        if run.over_optimisation and run.over_optimisation.warning
     ]
     for measure in MEASURES:
         blocks += _figure(found.runs, measure, colours)
@@ -43,27 +44,26 @@ def over_optimisation(found: Found, colours: Colours) -> Section:
     return Section("over-optimisation", "Distance from the reference", [*blocks, *_frontiers(found.runs, colours)], TEXT)
 
 
-def _figure(runs: Sequence[RunResult], measure: tuple[str, str, str, str], colours: Colours) -> list[Figure]:
-    key, logged, what, axis = measure
-    rows = [{"run": run.name, "step": step, key: value} for run in runs for step, value in _along(run, key, logged)]
+def _figure(runs: Sequence[RunResult], measure: tuple[str, str, str], colours: Colours) -> list[Figure]:
+    key, what, axis = measure
+    rows = [{"run": run.name, "step": step, key: value} for run in runs for step, value in _along(run, key)]
     columns = [Column("run", "run"), Column("step", "update", "count"), Column(key, axis, "signed")]
     return line_figure(rows, ("step", key), columns, f"{what} along training", ("update", axis), colours)
 
 
-def _along(run: RunResult, key: str, logged: str) -> list[tuple[float, float | None]]:
-    measured = (run.over_optimisation or {}).get("over_training") or []
-    if any(key in point for point in measured):
-        return [(point["step"], point[key]) for point in measured if point.get(key) is not None]
-    return [(line["step"], line[logged]) for line in run.training if logged in line]
+def _along(run: RunResult, key: str) -> Sequence[tuple[float, float | None]]:
+    measured = run.over_optimisation.over_training if run.over_optimisation else ()
+    points = [(point.step, value) for point in measured if (value := getattr(point, key)) is not None]
+    return points or [(line["step"], line[key]) for line in run.training if key in line]
 
 
-def _by_bin(runs: Sequence[RunResult], measure: tuple[str, str, str, str], colours: Colours) -> list[Figure]:
-    key, _, what, axis = measure
+def _by_bin(runs: Sequence[RunResult], measure: tuple[str, str, str], colours: Colours) -> list[Figure]:
+    key, what, axis = measure
     rows = [
-        {"run": run.name, "p": (b["low"] + b["high"]) / 2, **b}
+        {"run": run.name, "p": (bin_.low + bin_.high) / 2, **vars(bin_)}
         for run in runs
-        for b in (run.over_optimisation or {}).get("by_bin") or []
-        if b.get(key) is not None
+        for bin_ in (run.over_optimisation.by_bin if run.over_optimisation else ())
+        if getattr(bin_, key) is not None
     ]
     columns = [
         Column("run", "run"),
@@ -81,9 +81,9 @@ def _by_bin(runs: Sequence[RunResult], measure: tuple[str, str, str, str], colou
 def _looked_at(runs: Sequence[RunResult]) -> str:
     """The pairs that log-ratios by label are means over."""
     of = {
-        run.name: f"{run.over_optimisation['pairs']} pairs of {Path(run.over_optimisation['data']).name}"
+        run.name: f"{run.over_optimisation.pairs} pairs of {Path(run.over_optimisation.data).name}"
         for run in runs
-        if run.over_optimisation and run.over_optimisation.get("data")
+        if run.over_optimisation and run.over_optimisation.data
     }
     said = set(of.values())
     if len(said) < 2:
@@ -93,14 +93,14 @@ def _looked_at(runs: Sequence[RunResult]) -> str:
 
 def _checkpoints(run: RunResult) -> list[Figure]:
     """One line per label bin through a run's checkpoints: whether it is the unsure pairs that it gives up first."""
-    key, _, what, axis = MEASURES[0]
+    key, what, axis = MEASURES[0]
     rows = [
-        {"run": run.name, "step": point["step"], "label": f"{b['low']:g}–{b['high']:g}", **b}
-        for point in (run.over_optimisation or {}).get("checkpoints") or []
-        for b in point["by_bin"]
-        if b.get(key) is not None
+        {"run": run.name, "step": point.step, "label": f"{bin_.low:g}–{bin_.high:g}", **vars(bin_)}
+        for point in (run.over_optimisation.checkpoints if run.over_optimisation else ())
+        for bin_ in point.by_bin
+        if getattr(bin_, key) is not None
     ]
-    measured = [Column(name, heading, "signed") for name, _, heading, _ in MEASURES[:3]]
+    measured = [Column(name, heading, "signed") for name, heading, _ in MEASURES[:3]]
     columns = [
         Column("run", "run"),
         Column("step", "update", "count"),
@@ -117,23 +117,23 @@ def _checkpoints(run: RunResult) -> list[Figure]:
 
 def _frontiers(runs: Sequence[RunResult], colours: Colours) -> list[Figure]:
     """One figure per reward."""
-    groups: dict[str, dict[str, Any]] = {}
+    groups: dict[str, dict[str, Sequence[FrontierPoint]]] = {}
     for run in runs:
         if run.frontier:
-            groups.setdefault(run.frontier["reward"], {})[run.name] = run.frontier["points"]
+            groups.setdefault(run.frontier.reward, {})[run.name] = run.frontier.points
     return [_frontier(reward, series, colours) for reward, series in groups.items()]
 
 
-def _frontier(reward: str, series: dict[str, Any], colours: Colours) -> Figure:
+def _frontier(reward: str, series: Mapping[str, Sequence[FrontierPoint]], colours: Colours) -> Figure:
     caption = f"{reward} against KL along training"
     name = slug("frontier", reward)
     drawn = charts.frontier(series, colours, reward, caption, f"{name}-")
     rows = [
         {
             "run": run,
-            "step": p["step"],
-            "kl": p["kl"],
-            "reward": {"value": p["reward"], "low": p["low"], "high": p["high"]},
+            "step": p.step,
+            "kl": p.kl,
+            "reward": Interval(p.reward, p.low, p.high),
         }
         for run, points in series.items()
         for p in points
@@ -144,5 +144,5 @@ def _frontier(reward: str, series: dict[str, Any], colours: Colours) -> Figure:
         Column("kl", "KL, nats", "number2"),
         Column("reward", reward, "estimate"),
     ]
-    alt = "; ".join(f"{run} ends at {points[-1]['reward']:.3f} and KL {points[-1]['kl']:.2f}" for run, points in series.items())
+    alt = "; ".join(f"{run} ends at {points[-1].reward:.3f} and KL {points[-1].kl:.2f}" for run, points in series.items())
     return Figure(name, caption, f"{alt}.", drawn, Table(name, caption, columns, rows, FRONTIER_NOTE))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
+from softpref.records.evaluation import HeadToHeadRecord
 from softpref.report.collect import EvaluationResult, Found, RunResult
 from softpref.report.document import Block, Facts, Section
 
@@ -12,52 +13,47 @@ from softpref.report.document import Block, Facts, Section
 def provenance(found: Found) -> Section:
     """One folded block per run and per head-to-head."""
     blocks: list[Block] = [Facts(_run(run), run.name, folded=True) for run in found.runs]
-    blocks += [Facts(_duel(duel.figures), f"{duel.name} (head to head)", folded=True) for duel in found.head_to_heads]
+    blocks += [Facts(_duel(duel.record), f"{duel.name} (head to head)", folded=True) for duel in found.head_to_heads]
     return Section("provenance", "How it was made", blocks)
 
 
 def _run(run: RunResult) -> list[tuple[str, str]]:
-    record, data = run.run, run.run["data"]
-    rows = [
-        ("command", record.get("command")),
-        ("data", f"{data['file']}, SHA-256 {data['fingerprint']}"),
-        ("start", f"{record['model']['start']}, SHA-256 {record['model']['identity']}"),
-        ("reference", f"SHA-256 {record['reference']}" if record.get("reference") else "none"),
-        ("method", _listed(record["method"])),
-        ("seed", record.get("seed")),
-        ("training", _listed(record.get("settings") or {})),
-        ("largest difference from the reference at step 0", record.get("step_0_difference")),
-        ("versions", ", ".join(f"{name} {version}" for name, version in (record.get("versions") or {}).items())),
+    record = run.run
+    rows: list[tuple[str, Any]] = [
+        ("command", record.command),
+        ("data", f"{record.data.file}, SHA-256 {record.data.fingerprint}"),
+        ("start", f"{record.model.start}, SHA-256 {record.model.identity}"),
+        ("reference", f"SHA-256 {record.reference}" if record.reference else "none"),
+        ("method", _listed(vars(record.method))),
+        ("seed", record.seed),
+        ("training", _listed(record.settings)),
+        ("largest difference from the reference at step 0", record.step_0_difference),
+        ("versions", ", ".join(f"{name} {version}" for name, version in record.versions.items())),
     ]
     rows += [row for one in run.evaluations for row in _evaluation(one)]
-    rows += [(f"classification {name}", one.get("command")) for name, one in run.classifications.items()]
-    rows.append(("log-ratios by label", (run.over_optimisation or {}).get("command")))
+    rows += [(f"classification {name}", one.command) for name, one in run.classifications.items()]
+    rows.append(("log-ratios by label", run.over_optimisation.command if run.over_optimisation else None))
     return [(name, str(value)) for name, value in rows if value not in (None, "")]
 
 
 def _evaluation(one: EvaluationResult) -> list[tuple[str, Any]]:
-    figures = one.figures
     return [
-        (f"evaluation {one.name}", figures.get("command")),
-        (f"evaluation {one.name}: prompts", figures.get("data")),
-        (f"evaluation {one.name}: sampling", _listed(figures.get("sampling") or {})),
+        (f"evaluation {one.name}", one.record.command),
+        (f"evaluation {one.name}: prompts", one.record.data),
+        (f"evaluation {one.name}: sampling", _listed(one.record.sampling or {})),
     ]
 
 
-def _duel(figures: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _duel(record: HeadToHeadRecord) -> list[tuple[str, str]]:
+    folders = [folder for runs in record.folders for folder in runs]
     rows = [
-        ("command", figures.get("command")),
-        ("models", ", ".join(map(str, _flat(figures.get("folders") or figures["models"])))),
-        ("judge", figures["judge"]),
-        ("prompts", figures.get("prompts")),
-        ("sampling", _listed(figures.get("sampling") or {})),
+        ("command", record.command),
+        ("models", ", ".join(folders or record.models)),
+        ("judge", record.judge),
+        ("prompts", record.prompts),
+        ("sampling", _listed(record.sampling or {})),
     ]
     return [(name, str(value)) for name, value in rows if value not in (None, "")]
-
-
-def _flat(folders: Sequence[Any]) -> list[Any]:
-    """One folder per method, or one per seed of each."""
-    return [one for entry in folders for one in (entry if isinstance(entry, list) else [entry])]
 
 
 def _listed(values: Mapping[str, Any]) -> str:

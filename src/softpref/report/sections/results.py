@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from softpref.records.evaluation import DuelFigures, EvaluationRecord
+from softpref.records.figures import RepetitionFigures
 from softpref.report import charts
 from softpref.report.cells import interval, percent
 from softpref.report.collect import Found, HeadToHead
@@ -12,7 +14,6 @@ from softpref.report.document import Block, Column, Figure, Matrix, Note, Sectio
 from softpref.report.groups import Group, short, slug
 from softpref.report.palette import Colours
 from softpref.report.sections.lengths import length_table, side_row
-from softpref.report.verdict import mean_win_rates, win_rate_of
 
 RATES = (
     Column("run", "run"),
@@ -49,7 +50,7 @@ ABOUT_RATES = (
 
 def win_rate_section(group: Group, colours: Colours) -> Section:
     """Runs against one opponent, by one judge."""
-    rows = [_rates(name, one.figures) for name, one in group.rows]
+    rows = [_rates(name, one.record) for name, one in group.rows]
     rewards = {row["reward_name"] for row in rows} - {None}
     columns = [_renamed(c, rewards) for c in RATES if any(row.get(c.key) is not None for row in rows)]
     table = Table(slug("win rates", group.heading), f"Results, {group.heading}", columns, rows, ABOUT_RATES)
@@ -62,17 +63,16 @@ def win_rate_section(group: Group, colours: Colours) -> Section:
     return Section(slug("results", group.heading), f"Results: {group.heading}", [*blocks, table], text)
 
 
-def _rates(run: str, figures: Mapping[str, Any]) -> dict[str, Any]:
-    tests, reward = figures.get("tests") or {}, figures.get("reward")
+def _rates(run: str, record: EvaluationRecord) -> dict[str, Any]:
     return {
         "run": run,
-        "model": figures["model"],
-        "prompts": figures["prompts"],
-        **figures["win_rates"],
-        **{name: (tests.get(name) or {}).get("p_value") for name in ("wilcoxon", "permutation")},
-        "reward": reward,
-        "reward_name": reward["name"] if reward else None,
-        "kl": figures.get("kl"),
+        "model": record.model,
+        "prompts": record.prompts,
+        **vars(record.win_rates),
+        **{name: test.p_value for name, test in record.tests.items()},
+        "reward": record.reward,
+        "reward_name": record.reward.name if record.reward else None,
+        "kl": record.kl,
     }
 
 
@@ -100,38 +100,36 @@ def _forest(
 
 def head_to_head_section(duel: HeadToHead, colours: Colours) -> Section:
     """The matrix, and what stands behind each of its cells."""
-    figures = duel.figures
-    rows = [_duel(pair) for pair in figures["pairs"]]
+    record = duel.record
+    rows = [_duel(pair) for pair in record.pairs]
     columns = [c for c in DUELS if any(row.get(c.key) is not None for row in rows)]
     table = Table(slug(duel.name, "pairs"), "Every pair once", columns, rows, "p-values are corrected for their number (Holm).")
-    means = mean_win_rates(figures)
-    order = sorted(figures["models"], key=lambda name: -means.get(name, 0))
+    means = record.mean_win_rates()
+    order = sorted(record.models, key=lambda name: -means.get(name, 0))
     blocks: list[Block] = [_matrix(duel, order), _pairs_forest(duel, colours), table]
-    if figures.get("lengths"):
+    if record.lengths:
         blocks.append(_lengths(duel))
-    text = f"Every method against every other on the same prompts, judged by {short(figures['judge'])} in both orders."
+    text = f"Every method against every other on the same prompts, judged by {short(record.judge)} in both orders."
     return Section(slug("head to head", duel.name), "Head to head", blocks if rows else [Note("It holds no pair.")], text)
 
 
 def _lengths(duel: HeadToHead) -> Table:
-    figures = duel.figures
-    repetition = figures.get("repetition") or [None] * len(figures["models"])
-    sides = zip(figures["models"], figures["lengths"], repetition, strict=True)
+    record = duel.record
+    repetition: Sequence[RepetitionFigures | None] = record.repetition or [None] * len(record.models)
+    sides = zip(record.models, record.lengths, repetition, strict=True)
     return length_table(slug(duel.name, "lengths"), "Lengths", [side_row(*one) for one in sides])
 
 
-def _duel(pair: Mapping[str, Any]) -> dict[str, Any]:
-    tests = pair.get("tests") or {}
-    corrected = {name: (tests.get(name) or {}).get("p_holm") for name in ("wilcoxon", "permutation")}
-    kept = {key: pair.get(key) for key in ("model", "against", "prompts", "seeds", "length_controlled")}
-    return {**kept, **pair["win_rates"], **corrected}
+def _duel(pair: DuelFigures) -> dict[str, Any]:
+    kept = {key: getattr(pair, key) for key in ("model", "against", "prompts", "seeds", "length_controlled")}
+    return {**kept, **vars(pair.win_rates), **{name: test.p_holm for name, test in pair.tests.items()}}
 
 
 def _matrix(duel: HeadToHead, order: Sequence[str]) -> Matrix:
     cells = {}
-    for pair in duel.figures["pairs"]:
-        model, against = pair["model"], pair["against"]
-        cells[model, against], cells[against, model] = win_rate_of(model, pair), win_rate_of(against, pair)
+    for pair in duel.record.pairs:
+        cells[pair.model, pair.against] = pair.rate_of(pair.model)
+        cells[pair.against, pair.model] = pair.rate_of(pair.against)
     rows = [
         {"model": one, "against": other, "percentage": cells.get((one, other))}
         for one in order
@@ -150,7 +148,7 @@ def _matrix(duel: HeadToHead, order: Sequence[str]) -> Matrix:
 
 def _pairs_forest(duel: HeadToHead, colours: Colours) -> Figure:
     """The winner of each pair first, the clearest on top; where several seeds were trained, each of them as a dot."""
-    turned = sorted(map(_winner_first, duel.figures["pairs"]), key=lambda row: -row["percentage"]["value"])
+    turned = sorted(map(_winner_first, duel.record.pairs), key=lambda row: -row["percentage"].point)
     name, caption = slug(duel.name, "forest"), "Win rate of the first over the second, 95% intervals"
     by_pair = {row["pair"]: colours.get(row["winner"], charts.PALETTE[0]) for row in turned}
     shown = [(row["pair"], row["percentage"]) for row in turned]
@@ -166,17 +164,14 @@ def _pairs_forest(duel: HeadToHead, colours: Colours) -> Figure:
     return Figure(name, caption, f"{caption}: {said}.", drawn, Table(name, caption, columns, rows, note))
 
 
-def _winner_first(pair: Mapping[str, Any]) -> dict[str, Any]:
+def _winner_first(pair: DuelFigures) -> dict[str, Any]:
     """The pair's name, its winner, and the winner's win rate: over all, and by seed."""
-    flip = pair["win_rates"]["percentage"]["value"] < 0.5
-    first, second = (pair["against"], pair["model"]) if flip else (pair["model"], pair["against"])
+    flip = pair.win_rates.percentage.point < 0.5
+    first = pair.against if flip else pair.model
     by_seed = {
-        str(one["seed"]): 1 - one["percentage"] if flip else one["percentage"]
-        for one in pair.get("by_seed") or []
-        if one["percentage"] is not None
+        seed.seed: 1 - seed.percentage if flip else seed.percentage for seed in pair.by_seed if seed.percentage is not None
     }
-    rate = win_rate_of(first, pair)
-    return {"pair": f"{first} › {second}", "winner": first, "percentage": rate, "by_seed": by_seed}
+    return {"pair": f"{first} › {pair.other(first)}", "winner": first, "percentage": pair.rate_of(first), "by_seed": by_seed}
 
 
 def _spread(rates: Mapping[str, float] | None) -> str:

@@ -19,11 +19,11 @@ CURVES = (
 def training(found: Found, colours: Colours) -> Section:
     """One loss figure per base loss, since their scales do not mix; the others once."""
     logged = [run for run in found.runs if run.training]
-    bases = list(dict.fromkeys(run.run["method"]["base"] for run in logged))
+    bases = list(dict.fromkeys(run.run.method.base for run in logged))
     blocks: list[Block] = []
     for base in bases:
         heading = "Training loss" if len(bases) == 1 else f"Training loss: {base}"
-        blocks += _curve([run for run in logged if run.run["method"]["base"] == base], "loss", "loss", heading, colours)
+        blocks += _curve([run for run in logged if run.run.method.base == base], "loss", "loss", heading, colours)
     for metric, axis, heading in CURVES:
         blocks += _curve(logged, metric, axis, heading, colours)
     return Section("training", "Training", blocks)

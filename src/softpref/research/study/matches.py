@@ -12,6 +12,7 @@ from typing import Any
 
 from softpref.demo.plan_world_judge import FAULTS, NO_FAULTS, criterion_judge
 from softpref.evaluation.head_to_head import head_to_head
+from softpref.records.record import plain
 from softpref.research.grid import OnCell, run_grid
 from softpref.research.study.conduct import CELLS_FOLDER
 from softpref.research.study.runs import Run, cell_of, publish_responses, response_file, run_of
@@ -52,14 +53,14 @@ def play_cell(cell: Mapping[str, Any], study: Path) -> dict[str, Any]:
     files = [str(response_file(study, labels, seed, method)) for method in methods for seed in seeds]
     judge = criterion_judge("gold", 0, JUDGES[cell["judge"]])
     output = study / "head_to_head" / f"{labels}_by_{cell['judge']}"
-    found = head_to_head(files, study / "prompts" / "test.jsonl", judge, output)
+    record = head_to_head(files, study / "prompts" / "test.jsonl", judge, output)
     pairs = [
         {
-            "model": pair["model"],
-            "against": pair["against"],
-            "percentage": pair["win_rates"]["percentage"],
-            "p_holm": pair["tests"]["wilcoxon"]["p_holm"],
+            "model": pair.model,
+            "against": pair.against,
+            "percentage": plain(pair.win_rates.percentage),
+            "p_holm": pair.tests["wilcoxon"].p_holm,
         }
-        for pair in found["pairs"]
+        for pair in record.pairs
     ]
     return {"methods": methods, "seeds": seeds, "pairs": pairs}

@@ -20,6 +20,7 @@ from softpref.demo.plan_world_judge import SCALE
 from softpref.evaluation.frontier import rewards_at_kl
 from softpref.evaluation.win_rates import win_rates
 from softpref.judges.both_orders import Judgement
+from softpref.records.record import plain
 from softpref.research.study.runs import Run
 
 Floats = NDArray[np.float64]
@@ -92,7 +93,7 @@ def against_sft(method: Method, decoding: str, criterion: str = "gold") -> dict[
     records = method.judged(decoding, criterion)
     judgements = [Judgement("", p, None, None) for record in records for p in record["p"]]
     seeds, clusters = _places((len(records), len(records[0]["p"])), prompts)
-    rates = win_rates(judgements, list(clusters), seeds=list(seeds)).as_dict()
+    rates = plain(win_rates(judgements, list(clusters), seeds=list(seeds)))
     truth = expit(SCALE * (method.scores(decoding, criterion) - method.scores(decoding, criterion, "sft_score")))
     return {**rates, "by_truth": mean_of(truth, prompts).as_dict()}
 

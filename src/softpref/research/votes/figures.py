@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 from scipy.special import expit
 
-from softpref.core.statistics import cluster_bootstrap
+from softpref.core.statistics import Estimate, cluster_bootstrap
 from softpref.data.pairs import PreferencePair
 from softpref.evaluation.classification import (
     Bootstrap,
     Floats,
-    as_dicts,
     calibration_figures,
     majority_auc,
     node_bootstrap,
@@ -84,6 +83,11 @@ class Setting:
         auc = self.bootstrap(lambda x, y, p: majority_auc(x, p) - majority_auc(y, p), a, b, self.share)
         brier = self.bootstrap(_brier_difference, mended_a, mended_b, self.share)
         return as_dicts({"auc": auc, "brier": brier})
+
+
+def as_dicts(figures: dict[str, Estimate]) -> dict[str, Any]:
+    """Plain numbers, for JSON."""
+    return {name: estimate.as_dict() for name, estimate in figures.items()}
 
 
 def _brier_difference(a: Floats, b: Floats, share: Floats) -> float:

@@ -9,9 +9,7 @@ Learning rate and number of updates were chosen on the validation part of the he
 from __future__ import annotations
 
 import json
-import shlex
 import shutil
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -29,7 +27,9 @@ from softpref.demo.small_model import bpe_tokenizer, save, small_llama
 from softpref.errors import InterruptedRunError, OptionError
 from softpref.evaluation.classification import Floats, margins, side_logps
 from softpref.evaluation.classify import Subject, classification_figures, write_classification
-from softpref.evaluation.trained_by import reward_of_run, run_record
+from softpref.evaluation.trained_by import reward_of_run
+from softpref.records.record import command_line
+from softpref.records.run import RunRecord
 from softpref.research.votes.document import as_markdown
 from softpref.research.votes.figures import (
     CONSTANT,
@@ -167,7 +167,7 @@ class Study:
         write_rows(path / "test.jsonl", map(labelled_row, fold.test))
         draws = arguments_drawn(fold.test, self.settings.resamples)
         for method in missing:
-            reward = reward_of_run(run_record(path / method) or {})
+            reward = reward_of_run(RunRecord.read(path / method / RUN_FILE))
             h = np.array(self._result(fold, method)["test"])
             figures = classification_figures(h, fold.test, reward.beta, draws)
             subject = Subject(str(path / method), str(path / "sft"), reward)
@@ -230,7 +230,7 @@ class Study:
         if left_out:
             settings["debates left out in turn"] = Setting(left_out, self._scores, debates_drawn(left_out, draws))
         found = {
-            "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+            "command": command_line(),
             "seconds": sum(self._result(fold, m)["seconds"] for fold in self.folds for m in self.settings.methods),
             "settings": asdict(self.settings),
             "figures": {name: setting.figures(self.settings.methods) for name, setting in settings.items()},
