@@ -417,6 +417,14 @@ def test_responses_that_nothing_ranks():
     assert "nothing says which is better" in fault.problem
 
 
+@pytest.mark.parametrize("responses", [None, [], ["a"]])
+@pytest.mark.parametrize("label", [{}, {"ranking": [1, 2]}, {"ratings": [1, 2]}, {"best": "a", "worst": "b"}])
+def test_a_row_without_a_list_of_responses_is_a_fault(responses, label):
+    whole = {"prompt": "q", "responses": ["a", "b"], **label}
+    [fault] = faults_of(whole, {**whole, "responses": responses})
+    assert (fault.row, fault.problem) == (2, "is no list of two responses or more")
+
+
 def test_two_responses_are_two_sides():
     [pair] = read({"prompt": "q", "responses": ["a", "b"], "winner": "2"}, votes="mean")
     assert (pair.chosen, pair.swapped) == ("b", True)

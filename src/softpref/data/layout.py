@@ -153,14 +153,16 @@ def _expand(layout: Layout, names: Sequence[str]) -> None:
         make = lambda row, report: several_responses.ranked_pairs(row, which, order, report)  # noqa: E731
     elif "best" in columns and "worst" in columns:
         make = lambda row, report: several_responses.best_worst_pairs(row, names, report)  # noqa: E731
-    elif all(len(value) == 2 for value in columns.get("responses", [])):
+    elif all(isinstance(value, list) and len(value) <= 2 for value in columns.get("responses", [])):
         make = _two_sides
     else:
         mend = "give ratings, ranks (1 is best), or best and worst, one for each response or by name"
         layout.fault("responses", "are more than two, and nothing says which is better", mend)
         layout.rows = []
         return
-    layout.rows = [(number, pair) for number, row in layout.rows for pair in make(row, layout.report(number))]
+    # a row without a list of responses is a fault already
+    whole = [(number, row) for number, row in layout.rows if isinstance(row["responses"], list) and len(row["responses"]) > 1]
+    layout.rows = [(number, pair) for number, row in whole for pair in make(row, layout.report(number))]
 
 
 def _two_sides(row: Row, _: Report) -> Iterator[Row]:

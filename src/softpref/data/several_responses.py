@@ -18,10 +18,10 @@ TIED = {"votes_1": 0, "votes_2": 0, "votes_tie": 1}
 
 def unpack_responses(row: Row, report: Report) -> Row:
     """Responses that are objects, {text, rating}, become texts and, where all have one, ``ratings``."""
-    responses = row["responses"]
+    responses = row.get("responses")
     if not (isinstance(responses, list) and len(responses) > 1):
         report("responses", "is no list of two responses or more", "give a list of texts")
-        return row
+        return {**row, "responses": None}
     if not all(isinstance(one, Mapping) and "role" not in one for one in responses):
         return row
     texts = [next((one[key] for key in _TEXT_KEYS if isinstance(one.get(key), str)), None) for one in responses]
