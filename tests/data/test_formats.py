@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from softpref.data.files import atomic_write, write_json
 from softpref.data.formats import (
-    pair_row,
     read_completions,
     read_numbered_prompts,
     read_pairs,
@@ -19,6 +18,7 @@ from softpref.data.formats import (
 )
 from softpref.data.pairs import Completion, PairSet, PreferencePair, orient
 from softpref.data.read_options import ReadOptions
+from softpref.data.written import text_columns, written_row
 from softpref.errors import DataError, InputError
 
 QUESTION = [{"role": "system", "content": "be brief"}, {"role": "user", "content": "tea?"}]
@@ -98,7 +98,7 @@ def test_a_lone_surrogate_is_refused_or_can_be_written_again(jsonl, row, tmp_pat
         found = read_pairs(path)
     except DataError:
         return
-    write_rows(tmp_path / "again.jsonl", map(pair_row, found))
+    write_rows(tmp_path / "again.jsonl", map(written_row, found))
 
 
 @pytest.mark.parametrize(
@@ -314,21 +314,21 @@ written = st.builds(
 
 @given(pairs=st.lists(written, min_size=1, max_size=4))
 def test_what_is_written_is_read_back(tmp_path_factory, pairs):
-    """Every field, p to the last bit; that the sides were exchanged once moves from ``swapped`` into ``label_source``."""
+    """Every field; p but for the rounding of 1 − (1 − p)."""
     oriented = [orient(replace(pair, id=f"{i}{pair.id}")) for i, pair in enumerate(pairs) if pair.chosen != pair.rejected]
     if not oriented:
         return
     path = tmp_path_factory.mktemp("round") / "pairs.jsonl"
-    write_rows(path, map(pair_row, oriented))
+    write_rows(path, map(written_row, oriented))
     for number, (back, pair) in enumerate(zip(read_pairs(path), oriented, strict=True), start=1):
-        source = {**pair.label_source, **({"sides_exchanged": True} if pair.swapped else {})}
-        assert back == replace(pair, swapped=False, label_source=source, row=number)
+        assert back.soft_label == pytest.approx(pair.soft_label, abs=2e-15)
+        assert replace(back, soft_label=None) == replace(pair, soft_label=None, row=number)
 
 
 def test_an_unlabelled_pair_stays_so(tmp_path):
     pair = PreferencePair(QUESTION, YES, NO, row=1)
-    write_rows(tmp_path / "pairs.jsonl", [pair_row(pair)])
-    assert list(read_pairs(tmp_path / "pairs.jsonl")) == [pair]
+    write_rows(tmp_path / "pairs.jsonl", [text_columns(pair)])
+    assert list(read_pairs(tmp_path / "pairs.jsonl")) == [replace(pair, chosen_is_preferred=False)]
 
 
 # -------------------------------------------------------------------------------------------------- writing

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from softpref.data.formats import read_pairs, write_rows
 from softpref.data.pairs import PreferencePair
-from softpref.data.shaping import Balanced, Noise, Skewed, Stairs, as_written, record_of, shape_pairs, written_row
+from softpref.data.shaping import Balanced, Noise, Skewed, Stairs, record_of, shape_pairs
 from softpref.data.validation import pairs_from_rows
+from softpref.data.written import as_written, written_row
 from softpref.errors import InputError, OptionError
 
 # p of the file's first side

@@ -10,11 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from softpref.core.soft_labels import fit_beta_prior
-from softpref.data.formats import pair_row
 from softpref.data.pairs import PreferencePair, fingerprint, text_of
 from softpref.data.read_options import ReadOptions
-from softpref.data.shaping import written_row
 from softpref.data.validation import completions_from_rows, pairs_from_rows
+from softpref.data.written import written_row
 from softpref.errors import DataError, OptionError
 
 ROW = {"prompt": "make tea", "chosen": "boil the water", "rejected": "wait"}
@@ -472,8 +471,6 @@ def test_tools_and_template_arguments_are_kept_on_the_pair(written):
     assert (pair.tools, pair.chat_template_kwargs, pair.swapped) == ([TOOL], {"enable_thinking": False}, True)
     assert pair.meta == {}
     [again] = read(written_row(pair))
-    assert (again.tools, again.chat_template_kwargs) == (pair.tools, pair.chat_template_kwargs)
-    [again] = read(pair_row(pair))
     assert (again.tools, again.chat_template_kwargs) == (pair.tools, pair.chat_template_kwargs)
 
 

@@ -9,16 +9,15 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from softpref.core.statistics import cluster_bootstrap
+from softpref.core.statistics import cluster_bootstrap, node_bootstrap
 from softpref.data.pairs import PreferencePair, orient, swap_sides
+from softpref.data.written import as_written
 from softpref.demo.small_model import save, small_llama
 from softpref.evaluation.classification import (
-    as_written,
     calibration_figures,
     implicit_margins,
     majority_auc,
     margins,
-    node_bootstrap,
     ranking_figures,
     side_logps,
 )
@@ -75,8 +74,8 @@ def test_no_pair_is_dropped_for_its_length(models):
 def test_as_written_undoes_the_orientation():
     read = [orient(pair) for pair in PAIRS]
     assert [pair.soft_label for pair in read] == [0.9, 0.7, 0.5]
-    assert [(p.chosen, p.rejected) for p in as_written(read)] == [(p.chosen, p.rejected) for p in PAIRS]
-    assert [pair.soft_label for pair in as_written(read)] == pytest.approx([0.9, 0.3, 0.5])
+    assert [(p.chosen, p.rejected) for p in map(as_written, read)] == [(p.chosen, p.rejected) for p in PAIRS]
+    assert [pair.soft_label for pair in map(as_written, read)] == pytest.approx([0.9, 0.3, 0.5])
 
 
 # --- figures --------------------------------------------------------------------------------------------------------------

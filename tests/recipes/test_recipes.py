@@ -13,8 +13,9 @@ import published_rows as published
 import softpref
 from softpref.cli.main import main
 from softpref.cli.options import parse_options
-from softpref.data.formats import pair_row, read_pairs, write_rows
+from softpref.data.formats import read_pairs, write_rows
 from softpref.data.read_options import ReadOptions
+from softpref.data.written import written_row
 from softpref.demo.small_model import bpe_tokenizer, save, small_llama
 from softpref.judges.prompt import load_prompt
 from softpref.training.recipe import TrainRecipe
@@ -166,7 +167,7 @@ def place(tmp_path_factory):
         pairs = read_pairs(data / "pairs.jsonl", ReadOptions(votes="mean"))
         assert len(pairs) == 6
         labelled = [replace(pair, soft_label=0.5 + 0.08 * i) for i, pair in enumerate(pairs)]
-        write_rows(data / "labelled.jsonl", map(pair_row, labelled))
+        write_rows(data / "labelled.jsonl", map(written_row, labelled))
         assert train(root, "paper/sft", root / "model", data / "sft.jsonl", root / f"sft-{key}") == 0
     return root
 

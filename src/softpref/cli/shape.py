@@ -57,7 +57,8 @@ def run(argv: Sequence[str]) -> None:
     shape = make_shape(options)
     _check_output(options)
     from softpref.data.formats import read_pairs, write_rows
-    from softpref.data.shaping import shape_pairs, written_row
+    from softpref.data.shaping import shape_pairs
+    from softpref.data.written import written_row
 
     pairs = read_pairs(options.data, options.reading)
     shaped = shape_pairs(pairs, shape, options.seed)

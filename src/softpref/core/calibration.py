@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq, isotonic_regression, minimize, minimize_scalar
 from scipy.special import expit, logit
 
-Floats = NDArray[np.float64]
+from softpref.core.arrays import Floats
 
 TEMPERATURE_RANGE = (1e-4, 1e4)
 PLATT_BOUND = 1e4

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Floats = NDArray[np.float64]
+from softpref.core.arrays import Floats
 
 # A Beta(a, a) beyond these is unanimity (left) or a coin that is always fair (right) to within any number of votes.
 PRIOR_RANGE = (1e-3, 1e3)

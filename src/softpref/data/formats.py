@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from softpref.data.files import atomic_write, strict_json
-from softpref.data.pairs import Completion, PairSet, PreferencePair, template_columns
+from softpref.data.pairs import Completion, PairSet
 from softpref.data.read_options import ReadOptions
 from softpref.data.readers import read_rows
 from softpref.data.validation import completions_from_rows, pairs_from_rows, prompts_from_rows
@@ -74,21 +74,3 @@ def write_rows(path: str | Path, rows: Iterable[Mapping[str, Any]]) -> None:
 def row_line(row: Mapping[str, Any]) -> str:
     """One row as a line of JSONL; nan and infinities become null."""
     return strict_json(row) + "\n"
-
-
-def pair_row(pair: PreferencePair) -> dict[str, Any]:
-    """A pair as the row that ``read_pairs`` reads back."""
-    row: dict[str, Any] = {"prompt": pair.prompt, "chosen": pair.chosen, "rejected": pair.rejected}
-    if pair.soft_label is not None:
-        row["soft_label"] = pair.soft_label
-    if pair.weight != 1.0:
-        row["weight"] = pair.weight
-    if pair.id:
-        row["id"] = pair.id
-    for name in ("label_source", "meta"):
-        if getattr(pair, name):
-            row[name] = dict(getattr(pair, name))
-    row |= template_columns(pair)
-    if pair.swapped:
-        row.setdefault("label_source", {})["sides_exchanged"] = True
-    return row

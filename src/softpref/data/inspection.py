@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from softpref.data.pairs import PairSet, PreferencePair, text_of
+from softpref.data.pairs import PairSet, PreferencePair, text_of, word_count
 
 LABEL_BINS = 20
 LENGTH_QUANTILES = (0.0, 0.5, 0.9, 1.0)
@@ -53,7 +53,7 @@ class Inspection:
 
 def inspect_pairs(pairs: PairSet) -> Inspection:
     """Describe a data set. ``lengths`` are quantiles 0, 0.5, 0.9 and 1 in words; nothing is tokenised."""
-    words = {side: [_words(pair, side) for pair in pairs] for side in ("prompt", "chosen", "rejected")}
+    words = {side: [word_count(getattr(pair, side)) for pair in pairs] for side in ("prompt", "chosen", "rejected")}
     decided = [
         (len_chosen > len_rejected, len_chosen != len_rejected)
         for pair, len_chosen, len_rejected in zip(pairs, words["chosen"], words["rejected"], strict=True)
@@ -99,10 +99,6 @@ def _texts(pair: PreferencePair) -> tuple[str, str, str]:
 
 def _garbled(pair: PreferencePair) -> bool:
     return any("\ufffd" in text for text in _texts(pair))
-
-
-def _words(pair: PreferencePair, side: str) -> int:
-    return len(text_of(getattr(pair, side)).split())
 
 
 def _quantiles(counts: list[int]) -> tuple[float, ...]:

@@ -122,6 +122,18 @@ def text_of(text: Text) -> str:
     return text if isinstance(text, str) else "\n".join(map(_message_text, text))
 
 
+def word_count(text: Text) -> int:
+    """Words of a text, by white space."""
+    return len(text_of(text).split())
+
+
+def as_answer(prompt: Text, response: Text) -> Text:
+    """A generated string as a message, where the prompt is made of messages."""
+    if isinstance(prompt, list) and isinstance(response, str):
+        return [{"role": "assistant", "content": response}]
+    return response
+
+
 def _message_text(message: Message) -> str:
     content, calls = message.get("content") or "", message.get("tool_calls")
     return "\n".join([*filter(None, [content]), json.dumps(calls, ensure_ascii=False)]) if calls else content

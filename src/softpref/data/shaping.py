@@ -12,11 +12,12 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from softpref.core.arrays import Floats
 from softpref.core.soft_labels import binary_flip, soft_averaging, soft_flip
-from softpref.data.pairs import PairSet, PreferencePair, swap_sides, template_columns
+from softpref.data.pairs import PairSet, PreferencePair
+from softpref.data.written import as_written
 from softpref.errors import InputError, OptionError, nearest
 
-Floats: TypeAlias = NDArray[np.float64]
 Places: TypeAlias = NDArray[np.intp]
 
 # Labels are turned round on reading, and 1 − 0.3 is not 0.7 to the last bit; thresholds are compared to this many decimals.
@@ -146,31 +147,6 @@ def _relabelled(pair: PreferencePair, p: float, record: Mapping[str, Any]) -> Pr
     step = {**record, "soft_label_before": as_written(pair).soft_label}
     source = {**pair.label_source, "shaped": [*pair.label_source.get("shaped", ()), step]}
     return replace(pair, soft_label=p, label_source=source)
-
-
-def as_written(pair: PreferencePair) -> PreferencePair:
-    """The pair with its sides in the file's order: what reading exchanged is exchanged back, p with it.
-
-    1 − (1 − 0.1) is not 0.1 to the last bit, so a p that was turned round twice is given to 15 decimals.
-    """
-    if not pair.swapped:
-        return pair
-    back = swap_sides(pair)
-    return back if back.soft_label is None else replace(back, soft_label=round(back.soft_label, LABEL_DECIMALS))
-
-
-def written_row(pair: PreferencePair) -> dict[str, Any]:
-    """A pair as ``softpref label`` would write it, which ``read_pairs`` reads: the sides in the file's order.
-
-    They are called ``response_1`` and ``response_2``, which claims no preference, and ``meta`` (a gold label in it, say)
-    stays about the side that it was about.
-    """
-    pair = as_written(pair)
-    row: dict[str, Any] = {"prompt": pair.prompt, "response_1": pair.chosen, "response_2": pair.rejected}
-    row |= {"id": pair.id} if pair.id else {}
-    row |= {"weight": pair.weight} if pair.weight != 1.0 else {}
-    row |= template_columns(pair)
-    return {**row, "soft_label": pair.soft_label, "label_source": dict(pair.label_source), "meta": dict(pair.meta)}
 
 
 def _binned(p: Floats, low: float, high: float, bins: int) -> dict[tuple[float, float], Places]:

@@ -10,12 +10,12 @@ import numpy as np
 
 from softpref.data.pairs import Text
 from softpref.errors import OptionError
-from softpref.evaluation.comparison import STORE_FILE
 from softpref.evaluation.responses import generated
 from softpref.generation.sampling import Sampling
 from softpref.judges.base import Comparison, Judge
 from softpref.judges.both_orders import judge_comparisons
 from softpref.judges.store import JudgementStore
+from softpref.run_folder import JUDGEMENTS_FILE
 
 
 def best_of(model: str, prompts: Sequence[Text], judge: Judge, sampling: Sampling, folder: Path) -> list[str]:
@@ -35,7 +35,7 @@ def favourites(prompts: Sequence[Text], groups: Sequence[Sequence[Text]], judge:
     """Place of the candidate with the highest mean p against the others of its group; every two meet in both orders."""
     duels = [(g, i, j) for g, group in enumerate(groups) for i in range(len(group)) for j in range(i + 1, len(group))]
     comparisons = [Comparison(f"{g}-{i}-{j}", prompts[g], groups[g][i], groups[g][j]) for g, i, j in duels]
-    with JudgementStore(folder / STORE_FILE) as store:
+    with JudgementStore(folder / JUDGEMENTS_FILE) as store:
         judged = judge_comparisons(judge, comparisons, store)
     wins = np.zeros((len(groups), max(map(len, groups))))
     for (g, i, j), judgement in zip(duels, judged, strict=True):

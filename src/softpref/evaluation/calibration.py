@@ -11,12 +11,13 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 
+from softpref.core.arrays import Floats
 from softpref.core.calibration import (
     CALIBRATORS,
     CLIP,
@@ -33,10 +34,9 @@ from softpref.core.statistics import Estimate, cluster_bootstrap
 from softpref.data.files import write_json
 from softpref.data.formats import write_rows
 from softpref.data.pairs import PairSet, PreferencePair
-from softpref.data.shaping import as_written, written_row
+from softpref.data.written import as_written, written_row
 from softpref.errors import DataError, Fault, InputError, OptionError, nearest
 
-Floats: TypeAlias = NDArray[np.float64]
 FORMAT = 1
 # Hexadecimal digits of a pair's digest: among a million pairs, two by chance with a probability of 0.002.
 DIGEST = 12

@@ -10,15 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.special import expit
 
+from softpref.core.arrays import Floats
 from softpref.core.calibration import brier, expected_calibration_error, log_score
 from softpref.core.statistics import Estimate, auc, tie_aware_accuracy
-from softpref.data.pairs import PreferencePair, swap_sides
+from softpref.data.pairs import PreferencePair
 from softpref.data.tokenization import TokenOptions, tokenize_pairs
 from softpref.loading.models import load_policy, load_tokenizer
 from softpref.loading.vocabulary import check_vocabulary, embedding_rows
@@ -26,17 +27,11 @@ from softpref.loading.vocabulary import check_vocabulary, embedding_rows
 if TYPE_CHECKING:
     from torch import Tensor
 
-Floats: TypeAlias = NDArray[np.float64]
 # Takes a statistic and its (N,) rows; what is drawn (prompts, debates, arguments) is bound already.
 Bootstrap: TypeAlias = Callable[..., Estimate]
 
 
 # --- margins --------------------------------------------------------------------------------------------------------------
-
-
-def as_written(pairs: Sequence[PreferencePair]) -> list[PreferencePair]:
-    """The pairs with the sides in the file's order again: what reading exchanged is exchanged back, p with it."""
-    return [swap_sides(pair) if pair.swapped else pair for pair in pairs]
 
 
 @dataclass(frozen=True)
@@ -115,71 +110,3 @@ def calibration_figures(log_odds: ArrayLike, soft_label: ArrayLike, bootstrap: B
         "ece": lambda z, p: expected_calibration_error(expit(z), p),
     }
     return {name: bootstrap(statistic, log_odds, soft_label) for name, statistic in statistics.items()}
-
-
-# --- intervals for pairs of two drawn things ------------------------------------------------------------------------------
-
-
-def node_bootstrap(
-    statistic: Callable[..., float],
-    *rows: ArrayLike,
-    first: ArrayLike,
-    second: ArrayLike,
-    strata: ArrayLike | None = None,
-    resamples: int = 2000,
-    level: float = 0.95,
-    seed: int = 0,
-) -> Estimate:
-    """Percentile bootstrap for pairs that share members: *members* are drawn with replacement, not pairs.
-
-    Every argument of a debate stands in many pairs, so pairs are not independent; and all pairs of a debate hang together
-    through shared arguments, so whole connected components would leave a handful of clusters. Hence the members are
-    resampled, and a pair counts ``m₁·m₂`` times where its two members were drawn m₁ and m₂ times (Snijders and Borgatti
-    1999, "vertex bootstrap"; Owen 2007, "pigeonhole bootstrap"). A pair's own noise then counts up to three times,
-    so the interval errs to the wide side.
-
-    Args:
-        rows: arrays (N, …) handed to ``statistic`` for the drawn pairs, repeated as often as they were drawn.
-        first, second: (N,) the two members of each pair.
-        strata: (N,) members are drawn inside these (the side of a debate), which stay as they are; None is one stratum.
-
-    A draw on which the statistic is not defined is left out. ``clusters`` of the result counts members.
-    Raises ValueError when there is no row.
-    """
-    arrays = [np.asarray(row) for row in rows]
-    members, codes = np.unique(np.concatenate([np.asarray(first), np.asarray(second)]), return_inverse=True)
-    n = len(codes) // 2
-    if n == 0:
-        raise ValueError("no rows to estimate from")
-    groups, rng = _strata_of_members(codes, strata), np.random.default_rng(seed)
-    draws = [_draw(statistic, arrays, codes, groups, rng) for _ in range(resamples)]
-    defined = [draw for draw in draws if not np.isnan(draw)]
-    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2]) if defined else (np.nan, np.nan)
-    return Estimate(float(statistic(*arrays)), float(low), float(high), n, len(members))
-
-
-def _draw(
-    statistic: Callable[..., float],
-    arrays: Sequence[NDArray[Any]],
-    codes: NDArray[np.intp],
-    groups: Sequence[NDArray[np.intp]],
-    rng: np.random.Generator,
-) -> float:
-    """The statistic on one draw of members; nan where no pair has both of its members drawn."""
-    n = len(codes) // 2
-    times = np.zeros(codes.max() + 1, dtype=np.int64)
-    for group in groups:
-        times[group] = rng.multinomial(len(group), np.full(len(group), 1 / len(group)))
-    chosen = np.repeat(np.arange(n), times[codes[:n]] * times[codes[n:]])
-    return float(statistic(*(a[chosen] for a in arrays))) if len(chosen) else float("nan")
-
-
-def _strata_of_members(codes: NDArray[np.intp], strata: ArrayLike | None) -> list[NDArray[np.intp]]:
-    """Member codes of each stratum. A member that stands in pairs of two strata is a mistake of the caller."""
-    if strata is None:
-        return [np.unique(codes)]
-    of_pair = np.unique(np.asarray(strata), return_inverse=True)[1]
-    groups = [np.unique(codes[np.tile(of_pair == s, 2)]) for s in range(of_pair.max() + 1)]
-    if sum(map(len, groups)) != len(np.unique(codes)):
-        raise ValueError("a member stands in pairs of two strata: name members so that each belongs to one")
-    return groups

@@ -18,10 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from softpref.core.arrays import Floats
 from softpref.core.calibration import bin_of
 from softpref.core.statistics import Estimate, cluster_bootstrap, codes_of, tie_aware_accuracy
 from softpref.data.formats import read_pairs
-from softpref.data.pairs import PairSet, PreferencePair, text_of
+from softpref.data.pairs import PairSet, PreferencePair, text_of, word_count
 from softpref.data.read_options import ReadOptions
 from softpref.errors import InputError, OptionError
 from softpref.evaluation.classification import Bootstrap, calibration_figures, ranking_figures, side_scores
@@ -32,7 +33,6 @@ from softpref.records.figures import Interval, LabelBin, ReliabilityBin
 from softpref.records.record import command_line
 from softpref.run_folder import CLASSIFICATION_FILE
 
-Floats = NDArray[np.float64]
 # Takes places among N pairs, some of them twice, and gives the bootstrap for rows that stand at those places.
 Draws: TypeAlias = Callable[[NDArray[np.intp]], Bootstrap]
 
@@ -144,7 +144,7 @@ def classification_figures(
     Without a beta nothing says how sure a margin is, and the figures that would need it are None.
     """
     p = np.array([pair.soft_label for pair in pairs], dtype=np.float64)
-    words = np.array([_words(pair.chosen) - _words(pair.rejected) for pair in pairs], dtype=np.float64)
+    words = np.array([word_count(pair.chosen) - word_count(pair.rejected) for pair in pairs], dtype=np.float64)
     draws = draws or prompts_drawn(pairs)
     once = draws(np.arange(len(pairs)))
     both = _Twice(len(pairs), draws)
@@ -186,10 +186,6 @@ class _Twice:
 def _gain(margins: Floats, words: Floats, p: Floats) -> float:
     """Accuracy less that of choosing the longer response every time, on the same pairs."""
     return tie_aware_accuracy(margins, p) - tie_aware_accuracy(words, p)
-
-
-def _words(text: Any) -> int:
-    return len(text_of(text).split())
 
 
 def _reliability(predicted: Floats, p: Floats) -> list[ReliabilityBin]:

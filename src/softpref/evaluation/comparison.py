@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from softpref.core.statistics import codes_of
 from softpref.data.formats import write_rows
-from softpref.data.pairs import Text, text_of
+from softpref.data.pairs import Text, as_answer, text_of, word_count
 from softpref.errors import OptionError
 from softpref.evaluation.length_control import length_controlled_win_rate
 from softpref.evaluation.repetition import repetition
@@ -30,9 +30,7 @@ from softpref.records.figures import (
     RepetitionFigures,
 )
 from softpref.records.record import plain
-from softpref.run_folder import COMPARISONS_FILE
-
-STORE_FILE = "judgements.sqlite"
+from softpref.run_folder import COMPARISONS_FILE, JUDGEMENTS_FILE
 
 # A logistic regression for every draw takes its time.
 LENGTH_RESAMPLES = 500
@@ -63,7 +61,7 @@ class Judged:
 
 def compare(ours: Side, theirs: Side, prompts: Sequence[Text], judge: Judge, output: Path) -> EvaluationRecord:
     """Judge both sides on every prompt, both orders, and put the figures together. Writes ``comparisons.jsonl``."""
-    with JudgementStore(output / STORE_FILE) as store:
+    with JudgementStore(output / JUDGEMENTS_FILE) as store:
         judged = judge_sides(ours, theirs, prompts, judge, store)
     write_rows(output / COMPARISONS_FILE, map(plain, comparison_rows(judged)))
     return EvaluationRecord(
@@ -81,7 +79,7 @@ def judge_sides(ours: Side, theirs: Side, prompts: Sequence[Text], judge: Judge,
     if not len(ours.responses) == len(theirs.responses) == len(prompts):
         raise OptionError(f"{ours.name} and {theirs.name} have not the same number of responses: compare like with like")
     comparisons = [
-        Comparison(str(i), prompt, _alike(prompt, a), _alike(prompt, b))
+        Comparison(str(i), prompt, as_answer(prompt, a), as_answer(prompt, b))
         for i, (prompt, a, b) in enumerate(zip(prompts, ours.responses, theirs.responses, strict=True))
     ]
     return Judged(comparisons, judge_comparisons(judge, comparisons, store))
@@ -109,24 +107,13 @@ def comparison_rows(judged: Judged) -> list[ComparisonRow]:
 
 def lengths(side: Side) -> LengthFigures:
     """Mean and median words, and how many responses did not come to their end."""
-    words = [_words(response) for response in side.responses]
+    words = [word_count(response) for response in side.responses]
     return LengthFigures(float(np.mean(words)), float(np.median(words)), side.unfinished)
 
 
 def repetition_of(side: Side) -> RepetitionFigures:
     """How much a side's responses repeat themselves."""
     return repetition([text_of(response) for response in side.responses])
-
-
-def _words(text: Text) -> int:
-    return len(text_of(text).split())
-
-
-def _alike(prompt: Text, response: Text) -> Text:
-    """A generated string as a message, where the prompt is made of messages."""
-    if isinstance(prompt, list) and isinstance(response, str):
-        return [{"role": "assistant", "content": response}]
-    return response
 
 
 def _row(comparison: Comparison, judgement: Judgement, seed: str | None) -> ComparisonRow:
@@ -146,7 +133,7 @@ def _length_figures(judged: Judged) -> tuple[Interval | None, LengthControlled |
     """How often the judge prefers the longer of two unequal responses, and the win rate at equal length."""
     places = judged_places(judged.judgements)
     comparisons = [judged.comparisons[i] for i in places]
-    difference = np.array([_words(c.response_1) - _words(c.response_2) for c in comparisons], dtype=np.float64)
+    difference = np.array([word_count(c.response_1) - word_count(c.response_2) for c in comparisons], dtype=np.float64)
     p = np.array([judged.judgements[i].p for i in places], dtype=np.float64)
     clusters = codes_of(text_of(c.prompt) for c in comparisons)
     seeds = None if judged.seeds is None else np.array([judged.seeds[i] for i in places])

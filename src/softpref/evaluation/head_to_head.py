@@ -14,7 +14,6 @@ from softpref.core.statistics import holm
 from softpref.data.formats import write_rows
 from softpref.errors import OptionError
 from softpref.evaluation.comparison import (
-    STORE_FILE,
     Judged,
     Side,
     comparison_rows,
@@ -39,7 +38,7 @@ from softpref.judges.store import JudgementStore
 from softpref.records.evaluation import DuelFigures, HeadToHeadRecord, SeedFigures
 from softpref.records.figures import LeftOut
 from softpref.records.record import command_line, plain
-from softpref.run_folder import COMPARISONS_FOLDER, HEAD_TO_HEAD_FILE
+from softpref.run_folder import COMPARISONS_FOLDER, HEAD_TO_HEAD_FILE, JUDGEMENTS_FILE
 
 TESTS = ("wilcoxon", "permutation")
 RESPONSES_FOLDER = "responses"
@@ -72,7 +71,7 @@ def head_to_head(
         raise OptionError("name at least two methods to compare: NAME=PATH tells runs of one name apart")
     prompts, columns = _prompts(data, [run.path for method in methods for run in method.runs])
     answers = _answers(methods, prompts, columns, sampling, output, say)
-    with JudgementStore(output / STORE_FILE) as store:
+    with JudgementStore(output / JUDGEMENTS_FILE) as store:
         pairs = []
         for i, j in combinations(range(len(methods)), 2):
             say(f"judging {methods[i].name} against {methods[j].name}")

@@ -19,13 +19,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.optimize import minimize
 from scipy.special import expit
 
+from softpref.core.arrays import Floats
 from softpref.core.statistics import Estimate
 
-Floats = NDArray[np.float64]
 # Takes a statistic and its (N,) rows; what is drawn is bound already.
 Bootstrap = Callable[..., Estimate]
 

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from softpref.core.arrays import Floats
 from softpref.data.formats import read_pairs
 from softpref.data.pairs import PairSet, PreferencePair
 from softpref.data.read_options import ReadOptions
@@ -43,8 +43,6 @@ from softpref.run_folder import (
     checkpoints_of,
     read_lines,
 )
-
-Floats = NDArray[np.float64]
 
 # Nats per response token by which the chosen responses may fall below the reference: at ½, every one of their tokens has
 # become e^½ = 1.65 times less likely on average, and their perplexity has grown by as much.

@@ -5,15 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import yaml
-from numpy.typing import NDArray
 
+from softpref.core.arrays import Floats
 from softpref.errors import InputError
 from softpref.records.run import RunRecord
 from softpref.run_folder import RECIPE_FILE, RUN_FILE
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

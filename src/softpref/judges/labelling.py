@@ -12,7 +12,8 @@ import numpy as np
 from softpref.core.statistics import tie_aware_accuracy
 from softpref.data.files import atomic_write
 from softpref.data.formats import row_line
-from softpref.data.pairs import PreferencePair, swap_sides, template_columns
+from softpref.data.pairs import PreferencePair
+from softpref.data.written import as_written, text_columns
 from softpref.errors import InputError
 from softpref.judges.base import Answer, Comparison, Judge
 from softpref.judges.both_orders import Judgement, all_failed, ask, judgements, orders
@@ -61,7 +62,7 @@ def label_pairs(
     Raises InputError when every judgement failed.
     """
     options = options or LabelOptions()
-    as_in_file = sides_as_in_file(pairs)
+    as_in_file = [as_written(pair) for pair in pairs]
     with JudgementStore(output.with_suffix(".sqlite")) as store:
         found = judged(judge, as_in_file, store, on_answer, options)
     source = {"method": "judge", **by_judge(judge)}
@@ -69,11 +70,6 @@ def label_pairs(
     record = LabelRecord(**vars(summarise(judge.identity, as_in_file, found, options)))
     record.write(output.with_suffix(".labels.json"))
     return record
-
-
-def sides_as_in_file(pairs: Iterable[PreferencePair]) -> list[PreferencePair]:
-    """Reading brings p to at least ½; a judge is asked, and labels are written, as the file has it."""
-    return [swap_sides(pair) if pair.swapped else pair for pair in pairs]
 
 
 def judged(
@@ -119,12 +115,7 @@ def write_labels(
 
 
 def _row(pair: PreferencePair, judgement: Judgement, by: Mapping[str, Any], options: LabelOptions) -> dict[str, Any]:
-    row: dict[str, Any] = {"prompt": pair.prompt, "response_1": pair.chosen, "response_2": pair.rejected}
-    row |= template_columns(pair)
-    if pair.id:
-        row["id"] = pair.id
-    if pair.weight != 1.0:
-        row["weight"] = pair.weight
+    row = text_columns(pair)
     meta = dict(pair.meta)
     if pair.soft_label is not None:
         meta["label_before"] = pair.soft_label

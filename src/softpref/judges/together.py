@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from softpref.data.pairs import PreferencePair
+from softpref.data.written import as_written
 from softpref.errors import OptionError, nearest
 from softpref.judges.base import Answer, Judge
 from softpref.judges.both_orders import Judgement
@@ -17,7 +18,6 @@ from softpref.judges.labelling import (
     LabelOptions,
     by_judge,
     judged,
-    sides_as_in_file,
     summarise,
     write_labels,
 )
@@ -71,7 +71,7 @@ def label_together(
     """
     joint.check(judges)
     options = options or LabelOptions()
-    as_in_file = sides_as_in_file(pairs)
+    as_in_file = [as_written(pair) for pair in pairs]
     with JudgementStore(output.with_suffix(".sqlite")) as store:
         found = {name: _judged(name, judge, as_in_file, store, on_answer, options) for name, judge in judges.items()}
     combined = combine(found, joint.average, joint.min_judges)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from softpref.data.inspection import Inspection
 from softpref.data.pairs import PairSet
-from softpref.data.shaping import as_written
+from softpref.data.written import as_written
 from softpref.evaluation.calibration import GoldOptions, gold_rows
 from softpref.report.cells import interval, percent
 from softpref.report.data_sections.agreement import GOLD, agreement_section, mean_agreement

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
+from softpref.errors import first_line
 from softpref.scoring.packing import Span
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def compiled_attention(
         raise
     except Exception as error:  # noqa: BLE001 - compilers raise what they like, and spans can do without this one
         _refused.add(kind)
-        why = str(error).strip().partition("\n")[0] or type(error).__name__
+        why = first_line(error)
         logger.warning("attention is computed span by span, as FlexAttention cannot be had here: %s", why)
         return None
 

@@ -16,7 +16,7 @@ import torch
 from softpref.data.batching import micro_batches, packed_tokens, padded_tokens
 from softpref.data.model_lengths import one_rope_length, shows_more, thresholds
 from softpref.data.tokenization import TokenizedPair
-from softpref.errors import OptionError
+from softpref.errors import OptionError, first_line
 from softpref.scoring.attention import CannotPackError
 from softpref.scoring.plain import lone_logps, pair_logps
 from softpref.scoring.scores import PairScores, Scorer, joined
@@ -170,7 +170,7 @@ class _Failure:
         except (CannotPackError, TypeError, ValueError, RuntimeError) as error:
             if not isinstance(scorer, PackedScorer):
                 raise
-            self.reason = ": " + (str(error).strip().partition("\n")[0] or type(error).__name__)
+            self.reason = ": " + first_line(error)
             return None
         if per_root_token <= tolerance(model):
             return nats

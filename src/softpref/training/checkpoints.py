@@ -14,6 +14,7 @@ from typing import Any
 
 from softpref.data.files import PART, sync_folder, write_json
 from softpref.errors import InputError
+from softpref.run_folder import checkpoints_of
 
 MANIFEST_FILE = "manifest.json"
 FORMAT = 1
@@ -83,8 +84,7 @@ def _digest(described: Mapping[str, Any]) -> str:
 
 def checkpoints(run: str | Path) -> list[Path]:
     """The checkpoint folders of a run, whole or not, the newest first."""
-    found = [path for path in Path(run).glob("checkpoint-*") if path.is_dir() and path.name.rpartition("-")[2].isdigit()]
-    return sorted(found, key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
+    return [folder for folder in reversed(checkpoints_of(Path(run)).values()) if folder.is_dir()]
 
 
 def last_whole_checkpoint(run: str | Path, say: Say = lambda _: None) -> Path | None:

@@ -18,7 +18,7 @@ import torch
 from transformers import TrainerCallback
 
 from softpref.core.pair import PairLogps, reduce
-from softpref.data.pairs import Text, fingerprint
+from softpref.data.pairs import as_answer, fingerprint
 from softpref.data.tokenization import TokenizedPair, TokenizedPairs
 from softpref.errors import InputError, OptionError
 from softpref.generation.engine import deciding
@@ -27,7 +27,7 @@ from softpref.judges.base import Comparison, Judge
 from softpref.judges.both_orders import judge_comparisons
 from softpref.judges.store import JudgementStore
 from softpref.judges.watch import MOST_FAILED, Watch
-from softpref.run_folder import read_json
+from softpref.run_folder import JUDGEMENTS_FILE, read_json
 from softpref.scoring.scores import Scorer
 from softpref.training.config import SoftPreferenceConfig
 from softpref.training.metrics import Weighted
@@ -54,7 +54,6 @@ if TYPE_CHECKING:
 
 ONLINE_FILE = "online.json"
 ONLINE_FOLDER = "online"
-STORE_FILE = "judgements.sqlite"
 
 
 class OnlineSoftPreferenceTrainer(SoftPreferenceTrainer):
@@ -225,7 +224,7 @@ class OnlineSoftPreferenceTrainer(SoftPreferenceTrainer):
             p = self._self_preference(logps)
             return [PairLabel(p[place]) for place in places]
         comparisons = [_comparison(place, pairs[place]) for place in places]
-        with JudgementStore(self._online_folder / STORE_FILE) as store:
+        with JudgementStore(self._online_folder / JUDGEMENTS_FILE) as store:
             judged = judge_comparisons(self.judge, comparisons, store, watch=self._watch)
         return [PairLabel(None, "failed", one.failures[0]) if one.p is None else PairLabel(one.p) for one in judged]
 
@@ -373,12 +372,7 @@ def _why_left_out(label: PairLabel) -> str:
 
 def _comparison(place: int, pair: SampledPair) -> Comparison:
     prompt = pair.prompt.prompt
-    return Comparison(str(place), prompt, _alike(prompt, pair.first.text), _alike(prompt, pair.second.text))
-
-
-def _alike(prompt: Text, response: str) -> Text:
-    """A generated string as a message, where the prompt is made of messages."""
-    return [{"role": "assistant", "content": response}] if isinstance(prompt, list) else response
+    return Comparison(str(place), prompt, as_answer(prompt, pair.first.text), as_answer(prompt, pair.second.text))
 
 
 def _joined(batches: Sequence[PairLogps], order: Tensor) -> PairLogps:

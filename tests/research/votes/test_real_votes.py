@@ -11,8 +11,8 @@ import pytest
 from made_votes import texts, write_made_votes
 from softpref.cli import real
 from softpref.data.formats import read_pairs
+from softpref.data.written import as_written
 from softpref.errors import OptionError
-from softpref.evaluation.classification import as_written
 from softpref.report.collect import read_folders
 from softpref.report.run_report import run_report
 from softpref.research.votes.folds import SEEN, debate_of, find_data, make_folds, read_votes
@@ -144,7 +144,7 @@ def test_a_scored_run_keeps_its_classification(study):
 def test_its_test_pairs_lie_beside_it_as_the_study_read_them(study, pairs):
     folder, _, _ = study
     fold = make_folds(pairs, RealSettings())[0]
-    written = as_written(read_pairs(folder / "folds" / "held-out-arguments" / "test.jsonl"))
+    written = list(map(as_written, read_pairs(folder / "folds" / "held-out-arguments" / "test.jsonl")))
     assert [(p.prompt, p.chosen, p.rejected, p.soft_label) for p in written] == [
         (p.prompt, p.chosen, p.rejected, p.soft_label) for p in fold.test
     ]

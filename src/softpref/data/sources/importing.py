@@ -10,7 +10,6 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Seq
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from softpref.data.files import strict_json
 from softpref.data.label_columns import VOTES
 from softpref.data.pairs import Message, Text
 from softpref.data.sources.rows import LeftOutError, PairRow, Row, RowFaultError
@@ -108,7 +107,7 @@ def _unusable(pair: PairRow) -> str | None:
     if pair[first] == pair[second]:
         return IDENTICAL
     try:
-        strict_json(pair).encode()
+        json.dumps(pair, ensure_ascii=False).encode()
     except UnicodeEncodeError:
         return HALF_CHARACTER
     return None

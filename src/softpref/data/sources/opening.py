@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from softpref.data.readers import MISSING, READERS, Rows, read_rows, suffix_of
-from softpref.errors import InputError, OptionError
+from softpref.errors import InputError, OptionError, first_line
 
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+\Z")
 
@@ -59,9 +59,5 @@ def _load(place: Place) -> Iterator[dict[str, Any]]:
             place.data, place.subset, data_dir=place.data_dir, split=place.split or "train", revision=place.revision
         )
     except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
-        raise InputError(f"{place.data}: cannot be loaded: {_first_line(error)}") from error
+        raise InputError(f"{place.data}: cannot be loaded: {first_line(error)}") from error
     return iter(found)
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from softpref.data.inspection import LENGTH_QUANTILES, Inspection
-from softpref.data.pairs import PairSet, Text, text_of
+from softpref.data.pairs import PairSet, word_count
 from softpref.records.figures import Interval
 from softpref.report import charts
 from softpref.report.cells import interval
@@ -48,14 +48,10 @@ def _unequal(pairs: PairSet) -> list[tuple[float, float, str]]:
     """Of decided pairs of unequal length: whether chosen is the longer one, how many times the other it is, the prompt."""
     found = []
     for pair in pairs:
-        a, b = _words(pair.chosen), _words(pair.rejected)
+        a, b = word_count(pair.chosen), word_count(pair.rejected)
         if a != b and pair.soft_label not in (None, 0.5):
             found.append((float(a > b), max(a, b) / min(a, b) if min(a, b) else math.inf, prompt_of(pair)))
     return found
-
-
-def _words(text: Text) -> int:
-    return len(text_of(text).split())
 
 
 def _mean(rows: list[tuple[float, str]]) -> Interval:

@@ -19,11 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, softmax, xlogy
 
+from softpref.core.arrays import Floats
 from softpref.core.treatments import resolve
 from softpref.data.files import write_json
 from softpref.errors import OptionError, nearest
 from softpref.research.bandit.gradient_factors import METHODS
-from softpref.research.bandit.gradient_flow import Comparisons, Floats, orient, times_between, train
+from softpref.research.bandit.gradient_flow import Comparisons, orient, times_between, train
 
 ACTIONS, POOR, GOOD = 100, 20, 70
 LABELS = ("thresholded", "sampled")

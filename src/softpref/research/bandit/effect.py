@@ -7,9 +7,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from softpref.core.arrays import Floats
 from softpref.data.files import write_json
 from softpref.research.bandit.bandit import LABELS, BanditSettings, effect_holds, figures, learn
-from softpref.research.bandit.gradient_flow import Floats
 from softpref.research.grid import Cell, OnCell, crossed, run_grid
 
 CELLS_FILE, RESULT_FILE = "effect_cells.jsonl", "effect.json"

@@ -13,6 +13,7 @@ from matplotlib.colors import ListedColormap, TwoSlopeNorm
 from matplotlib.figure import Figure
 
 from softpref.advice.evidence import READOUTS, TREATMENTS
+from softpref.core.arrays import Floats
 from softpref.data.files import atomic_bytes
 from softpref.report.charts import PALETTE
 from softpref.research.bandit.bandit import GOOD_MODE, LABELS, POOR_MODE, BanditSettings
@@ -27,7 +28,6 @@ from softpref.research.bandit.evidence_table import (
     with_p_itself,
 )
 from softpref.research.bandit.gradient_factors import METHODS, SHOWN_LABELS, SHOWN_MARGINS, by_autograd, closed_form
-from softpref.research.bandit.gradient_flow import Floats
 from softpref.research.bandit.map import BUDGETS
 
 COLOURS = dict(zip(METHODS, PALETTE, strict=False))

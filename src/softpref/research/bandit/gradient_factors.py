@@ -10,13 +10,12 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.special import expit
 
+from softpref.core.arrays import Floats
 from softpref.core.treatments import resolve
 from softpref.research.bandit.gradient_flow import derivative
-
-Floats = NDArray[np.float64]
 
 METHODS = ("dpo", "cdpo", "gdpo", "ipo", "cipo", "gipo", "ropo", "gropo")
 SHOWN_LABELS = (0.95, 0.55)

@@ -17,9 +17,8 @@ import torch
 from numpy.typing import NDArray
 
 from softpref.core import PairLogps
+from softpref.core.arrays import Floats
 from softpref.core.treatments import Method
-
-Floats = NDArray[np.float64]
 
 GAMMA = 1 - 2**-0.5
 

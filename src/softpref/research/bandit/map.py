@@ -23,10 +23,11 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from softpref.advice.evidence import READOUTS, TREATMENTS
+from softpref.core.arrays import Floats
 from softpref.core.soft_labels import fit_beta_prior, from_votes
 from softpref.core.treatments import resolve
 from softpref.research.bandit.bandit import ACTIONS, World, divergence, policy_of
-from softpref.research.bandit.gradient_flow import Comparisons, Floats, orient, times_between, train
+from softpref.research.bandit.gradient_flow import Comparisons, orient, times_between, train
 from softpref.research.grid import Cell, OnCell, crossed, run_grid
 
 CELLS_FILE = "labels_cells.jsonl"

@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 
 from softpref.core import calibration, soft_labels
+from softpref.core.arrays import Floats
 from softpref.core.statistics import tie_aware_accuracy
 from softpref.data.formats import read_pairs, write_rows
 from softpref.data.pairs import PreferencePair
-from softpref.data.shaping import NOISE, Floats, Noise, Places, Shape, Skewed, Stairs, shape_pairs, written_row
+from softpref.data.shaping import NOISE, Noise, Places, Shape, Skewed, Stairs, shape_pairs
+from softpref.data.written import written_row
 from softpref.demo.plan_world_judge import CRITERIA, FAULTS, NO_FAULTS, SCALE, criterion_judge
 from softpref.errors import OptionError, nearest
 from softpref.judges.labelling import label_pairs

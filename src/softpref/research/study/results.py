@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from softpref.core.arrays import Floats
 from softpref.core.statistics import Estimate, auc, cluster_bootstrap, seed_and_cluster_bootstrap, tie_aware_accuracy
 from softpref.demo.plan_world_judge import SCALE
 from softpref.evaluation.frontier import rewards_at_kl
@@ -23,7 +24,6 @@ from softpref.judges.both_orders import Judgement
 from softpref.records.record import plain
 from softpref.research.study.runs import Run
 
-Floats = NDArray[np.float64]
 Result = Mapping[str, Any]
 
 DECODINGS = ("greedy", "sampled")

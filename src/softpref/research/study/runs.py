@@ -17,7 +17,7 @@ from softpref.demo.paper_betas import treatment_of
 from softpref.demo.plan_world_judge import CRITERIA, FAULTS, criterion_judge
 from softpref.demo.plan_world_model import preference_settings
 from softpref.evaluation.classification import implicit_margins
-from softpref.evaluation.comparison import STORE_FILE, Side, judge_sides
+from softpref.evaluation.comparison import Side, judge_sides
 from softpref.evaluation.over_optimisation import sample_log_ratios
 from softpref.evaluation.responses import generated
 from softpref.generation.sampling import Response
@@ -25,7 +25,7 @@ from softpref.judges.store import JudgementStore
 from softpref.research.study.labels import described, label_set
 from softpref.research.study.settings import VERSION, Training
 from softpref.research.study.world import CLASSIFIED, WorldFolder, decodings, prompts_of, world_folder
-from softpref.run_folder import read_lines
+from softpref.run_folder import JUDGEMENTS_FILE, checkpoints_of, read_lines
 from softpref.training.recipe import TrainRecipe
 
 DECIMALS = 5
@@ -140,7 +140,7 @@ def _judged(
     asked, score = [prompts[response.prompt] for response in ours], CRITERIA[criterion]
     judge = criterion_judge(criterion, seed, FAULTS)
     run_side, sft_side = (Side(name, [r.text for r in said]) for name, said in (("run", ours), ("sft", theirs)))
-    with JudgementStore(folder / STORE_FILE) as store:
+    with JudgementStore(folder / JUDGEMENTS_FILE) as store:
         judged = judge_sides(run_side, sft_side, asked, judge, store)
     worth = {
         name: _rounded(score(prompt, text) for prompt, text in zip(asked, side.responses, strict=True))
@@ -179,7 +179,7 @@ def publish_responses(run: Run, training: Training, study: Path) -> None:
 def _frontier(training: Training, world: WorldFolder, folder: Path) -> list[dict[str, Any]]:
     """Update, KL and gold of samples at every checkpoint before the last; the last is the run itself."""
     prompts, sampling, points = prompts_of("test", training), decodings(training)["sampled"], []
-    steps = sorted(int(found.name.rpartition("-")[2]) for found in folder.glob("checkpoint-*"))
+    steps = list(checkpoints_of(folder))
     for step in steps[:-1]:
         model = str(folder / f"checkpoint-{step}")
         said = generated(model, prompts, sampling, folder / "frontier" / f"{step}.jsonl")

@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 from scipy.special import expit
 
-from softpref.core.statistics import Estimate, cluster_bootstrap
+from softpref.core.arrays import Floats
+from softpref.core.statistics import Estimate, cluster_bootstrap, node_bootstrap
 from softpref.data.pairs import PreferencePair
 from softpref.evaluation.classification import (
     Bootstrap,
-    Floats,
     calibration_figures,
     majority_auc,
-    node_bootstrap,
     ranking_figures,
 )
 from softpref.evaluation.classify import Draws

@@ -16,11 +16,12 @@ from typing import Any
 
 import numpy as np
 
+from softpref.core.arrays import Floats
 from softpref.data.formats import read_pairs
 from softpref.data.pairs import PreferencePair, text_of
 from softpref.data.read_options import ReadOptions
+from softpref.data.written import as_written
 from softpref.errors import InputError
-from softpref.evaluation.classification import Floats, as_written
 from softpref.research.votes.settings import RealSettings
 
 DATA_FILE, DATA_VARIABLE = "ukpconvarg1.jsonl", "SOFTPREF_DATA"
@@ -45,7 +46,7 @@ def read_votes(file: Path) -> list[PreferencePair]:
 
     The prompt gets a line break at its end: arguments follow it without white space, and tokens must not merge.
     """
-    pairs = as_written(read_pairs(file, ReadOptions(identical="drop")))
+    pairs = [as_written(pair) for pair in read_pairs(file, ReadOptions(identical="drop"))]
     for pair in pairs:
         if len(pair.meta.get("votes", ())) != 3 or "group" not in pair.meta:
             raise InputError(f"{file}: row {pair.row} has no meta.votes (three counts) or no meta.group; fetch it again")

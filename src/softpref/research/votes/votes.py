@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from softpref.core.arrays import Floats
 from softpref.core.calibration import fit_temperature
 from softpref.data.files import atomic_write, write_json
 from softpref.data.formats import read_pairs, write_rows
@@ -25,7 +26,7 @@ from softpref.data.pairs import PreferencePair, fingerprint, text_of
 from softpref.demo.paper_betas import treatment_of
 from softpref.demo.small_model import bpe_tokenizer, save, small_llama
 from softpref.errors import InterruptedRunError, OptionError
-from softpref.evaluation.classification import Floats, margins, side_logps
+from softpref.evaluation.classification import margins, side_logps
 from softpref.evaluation.classify import Subject, classification_figures, write_classification
 from softpref.evaluation.trained_by import reward_of_run
 from softpref.records.record import command_line
