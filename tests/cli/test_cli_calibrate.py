@@ -69,7 +69,8 @@ def test_what_is_printed_is_what_is_written(capsys, data, method):
     for name, label in (("brier", "Brier score"), ("log_score", "log score, nats"), ("ece", "ECE, 10 bins")):
         [line] = [line for line in out.splitlines() if label in line]
         numbers = [float(x) for x in re.findall(r"[-+]?\d+\.\d+", line)]
-        written = [found.scores[part][name][k] for part in ("before", "after", "difference") for k in ("value", "low", "high")]
+        parts = ("before", "after", "difference")
+        written = [getattr(getattr(found.scores, part)[name], k) for part in parts for k in ("value", "low", "high")]
         assert numbers == pytest.approx(written, abs=5e-4)
     assert f"calibration: {data.with_name('c.json')}" in out
 

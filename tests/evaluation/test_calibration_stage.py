@@ -33,6 +33,7 @@ from softpref.evaluation.calibration import (
     write_calibration,
     write_out_of_fold,
 )
+from softpref.records.figures import Interval
 
 GOLD = GoldOptions("meta.gold")
 FOLDER = Path(os.environ.get("SOFTPREF_DATA") or Path(__file__).parents[2].parent / "shared" / "data")
@@ -238,16 +239,16 @@ def test_too_few_prompts_for_the_folds():
 def test_scores_are_those_of_the_rows():
     outcome = fitted(simulated(120, prompts=40))
     scores, gold, groups = outcome.calibration.scores, outcome.rows.gold, outcome.rows.groups
-    assert scores["before"]["brier"]["value"] == brier(expit(outcome.before), gold)
-    assert scores["after"]["log_score"]["value"] == log_score(outcome.after, gold)
+    assert scores.before["brier"].value == brier(expit(outcome.before), gold)
+    assert scores.after["log_score"].value == log_score(outcome.after, gold)
     paired = cluster_bootstrap(
         lambda a, b, y: log_score(b, y) - log_score(a, y), outcome.before, outcome.after, gold, clusters=groups, resamples=50
     )
-    assert scores["difference"]["log_score"] == paired.as_dict()
+    assert scores.difference["log_score"] == Interval.of(paired)
     assert (paired.n, paired.clusters) == (120, 40)
     for name in SCORES:
-        value = scores["after"][name]["value"] - scores["before"][name]["value"]
-        assert scores["difference"][name]["value"] == pytest.approx(value, abs=1e-15)
+        value = scores.after[name].value - scores.before[name].value
+        assert scores.difference[name].value == pytest.approx(value, abs=1e-15)
 
 
 @pytest.mark.parametrize("method", sorted(FITS))
@@ -255,8 +256,8 @@ def test_an_over_confident_judge_is_mended(method):
     """True temperature 2.5 on 1500 rows: every score falls, and its interval lies below 0."""
     outcome = fitted(simulated(1500), method, resamples=200)
     for name in SCORES:
-        figure = outcome.calibration.scores["difference"][name]
-        assert figure["high"] < 0, name
+        figure = outcome.calibration.scores.difference[name]
+        assert figure.high < 0, name
     if method != "isotonic":
         calibrator = outcome.calibration.calibrator
         found = calibrator.temperature if method == "temperature" else 1 / calibrator.slope
@@ -265,8 +266,8 @@ def test_an_over_confident_judge_is_mended(method):
 
 def test_a_calibrated_judge_is_left_alone():
     outcome = fitted(simulated(1500, temperature=1.0), resamples=200)
-    figure = outcome.calibration.scores["difference"]["log_score"]
-    assert abs(figure["value"]) < 0.003
+    figure = outcome.calibration.scores.difference["log_score"]
+    assert abs(figure.value) < 0.003
     assert outcome.calibration.calibrator.temperature == pytest.approx(1, abs=0.15)
 
 
@@ -296,11 +297,11 @@ def test_a_calibration_survives_its_file(tmp_path, method):
     loaded = load_calibration(tmp_path / "c.json")
     p = np.linspace(0, 1, 41)
     assert_array_equal(apply_calibration(loaded, p), apply_calibration(outcome.calibration, p))
-    assert loaded.as_dict() == json.loads((tmp_path / "c.json").read_text(), parse_constant=pytest.fail)
+    assert loaded.record.as_dict() == json.loads((tmp_path / "c.json").read_text(), parse_constant=pytest.fail)
     assert (loaded.method, loaded.clip) == (method, 1e-6)
     on = loaded.fitted_on
-    assert (on["judge"], on["orders"], on["gold"], on["rows"], on["groups"]) == ("j", "both", "meta.gold", 200, 200)
-    assert (on["file"], on["group"], on["symmetric"], len(on["pairs"])) == ("labels.jsonl", "prompt", True, 200 * 12)
+    assert (on.judge, on.orders, on.gold, on.rows, on.groups) == ("j", "both", "meta.gold", 200, 200)
+    assert (on.file, on.group, on.symmetric, len(on.pairs)) == ("labels.jsonl", "prompt", True, 200 * 12)
 
 
 @pytest.mark.parametrize("calibrator", [Temperature(2.0), Platt(0.5, 0.0), Isotonic((0.0, 1.0), (0.5, 0.7), True)])
@@ -319,17 +320,10 @@ def test_application_is_odd_and_finite(calibrator):
     ("text", "message"),
     [
         (None, "no such file"),
-        ("not json", "is no calibration file"),
-        ("[]", "is no calibration file"),
-        ("{}", "is no calibration file ('softpref_calibration')"),
-        ('{"softpref_calibration": 2}', "is of format 2, and 1 is read"),
-        ('{"softpref_calibration": 1, "method": "magic", "parameters": {}}', "is no calibration file ('magic')"),
-        ('{"softpref_calibration": 1, "method": "temperature", "parameters": {"t": 1}}', "is no calibration file"),
-        ('{"softpref_calibration": 1, "method": "temperature", "parameters": {"temperature": -1}}', "above 0, not -1"),
-        (
-            '{"softpref_calibration": 1, "method": "temperature", "parameters": {"temperature": "2"}}',
-            "is no calibration",
-        ),
+        ("not json", "is not JSON"),
+        ("[]", "expected an object as softpref calibrate writes it"),
+        ("{}", "object missing required field method; it was not written by softpref calibrate"),
+        ('{"version": 2}', "is of version 2, and this softpref reads 1"),
     ],
 )
 def test_files_that_are_no_calibration(tmp_path, text, message):
@@ -339,6 +333,27 @@ def test_files_that_are_no_calibration(tmp_path, text, message):
     with pytest.raises(InputError) as caught:
         load_calibration(path)
     assert str(path) in str(caught.value)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"method": "magic"}, "method is 'magic'"),
+        ({"parameters": {"t": 1}}, "parameters: "),
+        ({"parameters": {"temperature": -1}}, "above 0, not -1"),
+        ({"parameters": {"temperature": "2"}}, "parameters: "),
+        ({"clip": -1}, "clip is -1; it must lie between 0 and 0.5"),
+        ({"clip": None}, "clip: expected float, got null"),
+        ({"clip": "x"}, "clip: expected float, got str"),
+    ],
+)
+def test_a_changed_calibration_is_refused(tmp_path, change, message):
+    path = tmp_path / "c.json"
+    write_calibration(path, fitted(simulated(60), "temperature").calibration)
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(InputError) as caught:
+        load_calibration(path)
     assert message in str(caught.value)
 
 
@@ -434,7 +449,7 @@ def test_real_judges_are_over_confident(method):
     pairs = read_pairs(FOLDER / "llmbar_judges.jsonl", ReadOptions(identical="drop"))
     gold = GoldOptions("meta.gold", "1", "2")
     outcome = fitted(pairs, method, gold, clip=0.01, resamples=300)
-    assert outcome.calibration.fitted_on["groups"] == 617
-    assert outcome.calibration.scores["difference"]["log_score"]["high"] < 0
+    assert outcome.calibration.fitted_on.groups == 617
+    assert outcome.calibration.scores.difference["log_score"].high < 0
     if method == "temperature":
         assert outcome.calibration.calibrator.temperature == pytest.approx(1.97, abs=0.02)

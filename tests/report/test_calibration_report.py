@@ -10,7 +10,6 @@ import pytest
 from softpref.core.calibration import Temperature
 from softpref.data.formats import read_pairs
 from softpref.evaluation.calibration import FitOptions, GoldOptions, calibrate, gold_rows
-from softpref.records.figures import Interval
 from softpref.report.calibration_report import calibration_report
 from softpref.report.calibration_words import parameters
 from softpref.report.markdown import markdown
@@ -63,13 +62,13 @@ def test_the_scores_are_those_of_the_file(overconfident):
     scores = overconfident.calibration.scores
     for row, name in zip(table.rows, ("brier", "log_score", "ece"), strict=True):
         assert [row[part] for part in ("before", "after", "difference")] == [
-            Interval(**scores[part][name]) for part in ("before", "after", "difference")
+            getattr(scores, part)[name] for part in ("before", "after", "difference")
         ]
 
 
 def test_the_verdict_is_by_the_log_score(overconfident, tmp_path):
     verdict = calibration_report(overconfident).verdict
-    gain = -overconfident.calibration.scores["difference"]["log_score"]["value"]
+    gain = -overconfident.calibration.scores.difference["log_score"].value
     assert gain > 0
     assert verdict.startswith(f"On rows that it has not seen, calibration improves the log score by {gain:.3f} [")
     # nothing to mend, and five temperatures that are a little wrong
@@ -89,7 +88,7 @@ def test_the_page_asks_for_nothing_and_no_text_acts(overconfident):
 
 def test_it_is_the_same_in_markdown(overconfident):
     text = markdown(calibration_report(overconfident))
-    value = overconfident.calibration.scores["before"]["brier"]["value"]
+    value = overconfident.calibration.scores.before["brier"].value
     assert text.startswith("# Calibration by temperature\n\n**On rows that it has not seen")
     assert f"| Brier score | {value:.3f} \\[" in text
     assert "<script>" not in text

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from softpref.cli.options import parse_options, say
 from softpref.data.outputs import check_outputs
 from softpref.data.read_options import ReadOptions
 from softpref.errors import OptionError
+from softpref.records.figures import Interval
 
 if TYPE_CHECKING:
     from softpref.evaluation.calibration import FitOptions, GoldOptions, Outcome
@@ -101,8 +102,8 @@ def _show(outcome: Outcome, options: CalibrateOptions) -> None:
 
     fitted_on, scores = outcome.calibration.fitted_on, outcome.calibration.scores
     say(
-        f"{fitted_on['file']}: {fitted_on['rows']} rows in {fitted_on['groups']} groups by {fitted_on['group']}, "
-        f"judge {fitted_on['judge'] or 'unknown'}, mean gold {outcome.rows.gold.mean():.3f}"
+        f"{fitted_on.file}: {fitted_on.rows} rows in {fitted_on.groups} groups by {fitted_on.group}, "
+        f"judge {fitted_on.judge or 'unknown'}, mean gold {outcome.rows.gold.mean():.3f}"
     )
     if outcome.rows.identical_dropped:
         say(f"dropped: {outcome.rows.identical_dropped} rows with two identical sides")
@@ -112,7 +113,7 @@ def _show(outcome: Outcome, options: CalibrateOptions) -> None:
             "the scores hang on that bound (--clip)"
         )
     if outcome.separated:
-        n = fitted_on["rows"]
+        n = fitted_on.rows
         say(
             f"the judge's labels part the gold ones without one miss, so {n} rows set the calibration no bound: it was fitted as "
             f"if each gold label were 1/{n + 2} from certain, which is all that {n} rows prove; give more rows"
@@ -120,13 +121,14 @@ def _show(outcome: Outcome, options: CalibrateOptions) -> None:
     if isinstance(outcome.calibration.calibrator, Temperature) and outcome.calibration.calibrator.temperature > NO_OPINION:
         say("the temperature is at its upper bound: the judge's labels say nothing about gold, and all become p = 0.5")
     say(f"{outcome.calibration.method}: {parameters(outcome.calibration.calibrator)}, fitted on all rows")
-    say(f"scores out of fold ({scores['folds']} folds, no group in fit and score alike), 95% intervals over groups:")
+    say(f"scores out of fold ({scores.folds} folds, no group in fit and score alike), 95% intervals over groups:")
     say(f"  {'':<16}{'before':<24}{'after':<24}after − before")
     for name, label in SCORES.items():
-        say(f"  {label:<16}" + "".join(f"{_interval(scores[part][name], part):<24}" for part in PARTS).rstrip())
+        say(f"  {label:<16}" + "".join(f"{_interval(getattr(scores, part)[name], part):<24}" for part in PARTS).rstrip())
     say("  (an ECE counts noise, so its intervals lean upwards; Brier and log score decide)")
 
 
-def _interval(figure: dict[str, Any], part: str) -> str:
+def _interval(figure: Interval, part: str) -> str:
     sign = "+" if part == "difference" else ""
-    return f"{figure['value']:{sign}.3f} [{figure['low']:{sign}.3f}, {figure['high']:{sign}.3f}]"
+    value, low, high = ("–" if x is None else f"{x:{sign}.3f}" for x in (figure.value, figure.low, figure.high))
+    return f"{value} [{low}, {high}]"

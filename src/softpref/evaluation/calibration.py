@@ -31,13 +31,13 @@ from softpref.core.calibration import (
     log_score,
 )
 from softpref.core.statistics import Estimate, cluster_bootstrap
-from softpref.data.files import write_json
 from softpref.data.formats import write_rows
 from softpref.data.pairs import PairSet, PreferencePair
 from softpref.data.written import as_written, written_row
 from softpref.errors import DataError, Fault, InputError, OptionError, nearest
+from softpref.records.calibration import CalibrationRecord, CalibrationScores, FittedOn
+from softpref.records.figures import Interval
 
-FORMAT = 1
 # Hexadecimal digits of a pair's digest: among a million pairs, two by chance with a probability of 0.002.
 DIGEST = 12
 SHOWN_ROWS = 5
@@ -122,24 +122,21 @@ class Calibration:
 
     calibrator: Calibrator
     clip: float
-    fitted_on: Mapping[str, Any]
-    scores: Mapping[str, Any]
+    fitted_on: FittedOn
+    scores: CalibrationScores
 
     @property
     def method(self) -> str:
         """``temperature``, ``platt`` or ``isotonic``."""
         return next(name for name, kind in CALIBRATORS.items() if isinstance(self.calibrator, kind))
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return {
-            "softpref_calibration": FORMAT,
-            "method": self.method,
-            "parameters": asdict(self.calibrator),
-            "clip": self.clip,
-            "fitted_on": dict(self.fitted_on),
-            "scores": dict(self.scores),
-        }
+    @property
+    def record(self) -> CalibrationRecord:
+        """As it is written."""
+        parameters = asdict(self.calibrator)
+        return CalibrationRecord(
+            method=self.method, parameters=parameters, clip=self.clip, fitted_on=self.fitted_on, scores=self.scores
+        )
 
 
 @dataclass(frozen=True)
@@ -282,18 +279,18 @@ def calibrate(rows: GoldRows, gold: GoldOptions, options: FitOptions) -> Outcome
         )
     before = clipped_log_odds(rows.p, options.clip)
     after = out_of_fold(before, rows, options)
-    fitted_on = {
-        "file": rows.name,
-        "pairs": "".join(sorted({pair_digest(pair) for pair in rows.pairs})),
-        "judge": rows.judge,
-        "orders": rows.orders,
-        "gold": gold.column,
-        "group": gold.group,
-        "rows": len(rows.p),
-        "groups": groups,
-        "symmetric": options.symmetric,
-    }
-    scores = {"folds": options.folds, "seed": options.seed, **score_figures(before, after, rows, options.resamples)}
+    fitted_on = FittedOn(
+        file=rows.name,
+        pairs="".join(sorted({pair_digest(pair) for pair in rows.pairs})),
+        judge=rows.judge,
+        orders=rows.orders,
+        gold=gold.column,
+        group=gold.group,
+        rows=len(rows.p),
+        groups=groups,
+        symmetric=options.symmetric,
+    )
+    scores = CalibrationScores(options.folds, options.seed, **score_figures(before, after, rows, options.resamples))
     calibrator, separated = fit_within_evidence(options.method, before, rows.gold, options.symmetric)
     clipped = int(np.sum((rows.p < options.clip) | (rows.p > 1 - options.clip)))
     return Outcome(Calibration(calibrator, options.clip, fitted_on, scores), rows, before, after, clipped, separated)
@@ -311,11 +308,11 @@ def out_of_fold(log_odds: Floats, rows: GoldRows, options: FitOptions) -> Floats
     return after
 
 
-def score_figures(before: Floats, after: Floats, rows: GoldRows, resamples: int) -> dict[str, Any]:
+def score_figures(before: Floats, after: Floats, rows: GoldRows, resamples: int) -> dict[str, dict[str, Interval]]:
     """``before``, ``after`` and ``difference`` (after − before on the same rows), each with every score and its interval."""
 
-    def interval(statistic: Callable[..., float], *arrays: Floats) -> dict[str, float | int]:
-        return cluster_bootstrap(statistic, *arrays, clusters=rows.groups, resamples=resamples).as_dict()
+    def interval(statistic: Callable[..., float], *arrays: Floats) -> Interval:
+        return Interval.of(cluster_bootstrap(statistic, *arrays, clusters=rows.groups, resamples=resamples))
 
     return {
         "before": {name: interval(score, before, rows.gold) for name, score in SCORES.items()},
@@ -343,23 +340,21 @@ def reliability(log_odds: Floats, rows: GoldRows, bins: int = 10) -> Iterator[tu
 
 def write_calibration(path: str | Path, calibration: Calibration) -> None:
     """The calibration as a small JSON file, atomically."""
-    write_json(Path(path), calibration.as_dict())
+    calibration.record.write(path)
 
 
 def load_calibration(path: str | Path) -> Calibration:
     """What ``write_calibration`` wrote. Raises InputError where it is anything else."""
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
+    record = CalibrationRecord.read(path)
+    if record.method not in CALIBRATORS:
+        raise InputError(f"{path}: method is {record.method!r}{nearest(record.method, CALIBRATORS)}")
+    if not 0 < record.clip < 0.5:
+        raise InputError(f"{path}: clip is {record.clip:g}; it must lie between 0 and 0.5, both left out")
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if found["softpref_calibration"] != FORMAT:
-            raise InputError(f"{path}: is of format {found['softpref_calibration']}, and {FORMAT} is read; fit it again")
-        calibrator = CALIBRATORS[found["method"]](**found["parameters"])
-        clipped_log_odds(0.5, float(found["clip"]))
-        return Calibration(calibrator, float(found["clip"]), dict(found["fitted_on"]), dict(found["scores"]))
-    except (ValueError, TypeError, KeyError) as error:
-        raise InputError(f"{path}: is no calibration file ({error}); write one with softpref calibrate") from error
+        calibrator = CALIBRATORS[record.method](**record.parameters)
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{path}: parameters: {error}; fit it again with softpref calibrate") from error
+    return Calibration(calibrator, record.clip, record.fitted_on, record.scores)
 
 
 def apply_calibration(calibration: Calibration, p: ArrayLike) -> Floats:
@@ -379,16 +374,16 @@ def calibrator_for(
     """
     calibration = load_calibration(path)
     fitted_on = calibration.fitted_on
-    seen = _digests(str(fitted_on.get("pairs", "")))
+    seen = _digests(str(fitted_on.pairs))
     if known := [pair.row for pair in pairs if pair_digest(pair) in seen]:
         some = ", ".join(map(str, known[:SHOWN_ROWS])) + (", …" if len(known) > SHOWN_ROWS else "")
         raise InputError(
-            f"{path}: was fitted on {len(known)} of these {len(pairs)} pairs (rows {some}; in {fitted_on.get('file')}), and "
+            f"{path}: was fitted on {len(known)} of these {len(pairs)} pairs (rows {some}; in {fitted_on.file}), and "
             "would look better on them than it is; leave them out, or have softpref calibrate write their out-of-fold labels "
             "(--out_of_fold FILE)"
         )
     for name, here in (("judge", judge), ("orders", orders)):
-        there = fitted_on.get(name)
+        there = getattr(fitted_on, name)
         if None not in (here, there) and here != there:
             raise InputError(f"{path}: was fitted on {name} {there!r}, not {here!r}; fit one for the labels it shall mend")
     return lambda p: float(apply_calibration(calibration, p))
@@ -414,8 +409,8 @@ def write_out_of_fold(path: str | Path, outcome: Outcome) -> None:
     record = {
         "method": outcome.calibration.method,
         "out_of_fold": True,
-        "folds": scores["folds"],
-        "seed": scores["seed"],
+        "folds": scores.folds,
+        "seed": scores.seed,
     }
 
     def relabelled(pair: PreferencePair, p: float) -> PreferencePair:

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from softpref.data.files import append_text, atomic_bytes, write_json
+from softpref.data.files import append_text, atomic_bytes
 from softpref.data.pairs import Text
 from softpref.data.rendering import AnyPrompt, Prompt
 from softpref.data.row_reader import RowReader
@@ -27,6 +27,7 @@ from softpref.loading.models import (
     whole_model,
 )
 from softpref.loading.vocabulary import check_vocabulary, embedding_rows
+from softpref.records.settings import ResponseSettings
 from softpref.run_folder import read_lines
 
 
@@ -45,7 +46,7 @@ def generated(
     Raises OptionError when the file was made with other settings.
     """
     made_by = {key: value for key, value in deciding(sampling.as_dict()).items() if key != "batch_size"}
-    settings = {"model": model, "files": _stamp(model), "sampling": made_by, "prompts": _digest(prompts)}
+    settings = ResponseSettings(model=model, files=_stamp(model), sampling=made_by, prompts=_digest(prompts))
     done = _already(file, settings)
     if len(done) < len(prompts) * sampling.samples:
         _generate_missing(model, prompts, sampling, file, done, on_batch)
@@ -90,15 +91,17 @@ def _as_json(prompt: Prompt) -> Any:
     return asdict(prompt)
 
 
-def _already(file: Path, settings: dict[str, Any]) -> dict[tuple[int, int], Response]:
+def _already(file: Path, settings: ResponseSettings) -> dict[tuple[int, int], Response]:
     beside = file.with_suffix(".settings.json")
     # an engine that did not start has left nothing that could be mixed with another's
     if not file.is_file() or not file.stat().st_size:
-        write_json(beside, settings)
+        settings.write(beside)
         return {}
-    made_with = json.loads(beside.read_text()) if beside.is_file() else None
-    if made_with != settings:
-        changed = [key for key in settings if (made_with or {}).get(key) != settings[key]]
+    if not beside.is_file():
+        raise OptionError(f"{file}: {beside.name} is missing, which says what made it; give another output folder")
+    made_with = ResponseSettings.read(beside)
+    changed = [key for key, value in vars(settings).items() if getattr(made_with, key) != value]
+    if changed:
         raise OptionError(f"{file}: was made with another {', '.join(changed)}; give another output folder")
     found = {}
     _cut_torn_line(file)

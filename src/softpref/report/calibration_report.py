@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from softpref.evaluation.calibration import Outcome, reliability
+from softpref.records.calibration import CalibrationScores
 from softpref.records.figures import Interval
 from softpref.report import charts
 from softpref.report.calibration_words import PARTS, SCORES, parameters
@@ -41,15 +41,15 @@ def calibration_report(outcome: Outcome) -> Document:
     return Document(
         f"Calibration by {calibration.method}",
         _verdict(scores),
-        f"{on['rows']} rows in {on['groups']} groups by {on['group']} of {on['file']}; judge: {on['judge'] or 'unknown'}; "
-        f"gold: {on['gold']}. Fitted on all rows: {parameters(calibration.calibrator)}.",
+        f"{on.rows} rows in {on.groups} groups by {on.group} of {on.file}; judge: {on.judge or 'unknown'}; "
+        f"gold: {on.gold}. Fitted on all rows: {parameters(calibration.calibrator)}.",
         [Section("calibration", "Calibration", blocks, TEXT)],
     )
 
 
-def _verdict(scores: Mapping[str, Any]) -> str:
+def _verdict(scores: CalibrationScores) -> str:
     """By the log score, which is what was fitted."""
-    gap = Interval(**scores["difference"]["log_score"])
+    gap = scores.difference["log_score"]
     rose = "worsens" if gap.point > 0 else "improves"
     said = f"{rose} the log score by {interval(_turned(gap))} nats"
     if not gap.excludes(0):
@@ -81,7 +81,7 @@ def _reliability(outcome: Outcome) -> Figure:
     return Figure("reliability", CAPTION, f"Mean gold label {said}.", drawn, Table("reliability", CAPTION, POINTS, rows))
 
 
-def _scores(scores: Mapping[str, Any]) -> Table:
-    rows = [{"score": label, **{part: Interval(**scores[part][name]) for part in PARTS}} for name, label in SCORES.items()]
-    caption = f"Scores from {scores['folds']} folds, with no group in fit and score alike; 95% intervals over groups"
+def _scores(scores: CalibrationScores) -> Table:
+    rows = [{"score": label, **{part: getattr(scores, part)[name] for part in PARTS}} for name, label in SCORES.items()]
+    caption = f"Scores from {scores.folds} folds, with no group in fit and score alike; 95% intervals over groups"
     return Table("scores", caption, SCORE_COLUMNS, rows, ECE_NOTE)

@@ -30,7 +30,7 @@ Say = Callable[[str], object]
 
 
 @dataclass(frozen=True)
-class Fault:
+class Damage:
     """What is wrong with a checkpoint. ``unfinished``: it was being written when its run ended, so nothing was lost from it."""
 
     what: str
@@ -95,7 +95,7 @@ def last_whole_checkpoint(run: str | Path, say: Say = lambda _: None) -> Path | 
 
     Raises InputError where checkpoints are damaged and none is whole: starting anew would be a loss that nobody asked for.
     """
-    faults: dict[Path, Fault] = {}
+    faults: dict[Path, Damage] = {}
     for folder in checkpoints(run):
         fault = checkpoint_fault(folder, say)
         if fault is None:
@@ -111,7 +111,7 @@ def last_whole_checkpoint(run: str | Path, say: Say = lambda _: None) -> Path | 
     return None
 
 
-def checkpoint_fault(folder: Path, say: Say = lambda _: None) -> Fault | None:
+def checkpoint_fault(folder: Path, say: Say = lambda _: None) -> Damage | None:
     """What is wrong with a checkpoint's files; None where it is whole. Every file is read once."""
     file = folder / MANIFEST_FILE
     if not file.is_file():
@@ -122,37 +122,37 @@ def checkpoint_fault(folder: Path, say: Say = lambda _: None) -> Fault | None:
     try:
         manifest = json.loads(file.read_bytes())
         if not manifest["complete"]:
-            return Fault("its run ended while it was written", unfinished=True)
+            return Damage("its run ended while it was written", unfinished=True)
         files = manifest["files"]
         whole = manifest["digest"] == _digest(files)
     except (ValueError, KeyError, TypeError):
         whole = False
-    return _fault_of_files(folder, files) if whole else Fault(f"{MANIFEST_FILE} is damaged")
+    return _fault_of_files(folder, files) if whole else Damage(f"{MANIFEST_FILE} is damaged")
 
 
-def _fault_of_files(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> Fault | None:
+def _fault_of_files(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> Damage | None:
     for name, told in files.items():
         if not (folder / name).is_file():
-            return Fault(f"{name} is missing")
+            return Damage(f"{name} is missing")
         size = (folder / name).stat().st_size
         if size != told["bytes"]:
-            return Fault(f"{name} holds {size} bytes, and {told['bytes']} were written")
+            return Damage(f"{name} holds {size} bytes, and {told['bytes']} were written")
     now = _described(folder, [folder / name for name in files])
     changed = [name for name, told in files.items() if now[name] != told]
-    return Fault(f"{changed[0]} has changed since it was written") if changed else None
+    return Damage(f"{changed[0]} has changed since it was written") if changed else None
 
 
 # --- without a manifest ---------------------------------------------------------------------------------------------------
 
 
-def _fault_of_listing(folder: Path) -> Fault | None:
+def _fault_of_listing(folder: Path) -> Damage | None:
     if not (folder / STATE_FILE).is_file():
-        return Fault(f"{STATE_FILE} is missing", unfinished=True)
+        return Damage(f"{STATE_FILE} is missing", unfinished=True)
     missing = _missing(folder)
     if missing:
-        return Fault(f"{missing} is missing")
+        return Damage(f"{missing} is missing")
     cut = [file.relative_to(folder) for file in sorted(folder.rglob("*")) if file.is_file() and not _is_readable(file)]
-    return Fault(f"{cut[0]} is cut short or damaged") if cut else None
+    return Damage(f"{cut[0]} is cut short or damaged") if cut else None
 
 
 def _missing(folder: Path) -> str | None:

@@ -27,7 +27,9 @@ from softpref.judges.base import Comparison, Judge
 from softpref.judges.both_orders import judge_comparisons
 from softpref.judges.store import JudgementStore
 from softpref.judges.watch import MOST_FAILED, Watch
-from softpref.run_folder import JUDGEMENTS_FILE, read_json
+from softpref.records.record import Record
+from softpref.records.settings import OnlineSettings
+from softpref.run_folder import JUDGEMENTS_FILE
 from softpref.scoring.scores import Scorer
 from softpref.training.config import SoftPreferenceConfig
 from softpref.training.metrics import Weighted
@@ -279,15 +281,19 @@ class OnlineSoftPreferenceTrainer(SoftPreferenceTrainer):
 
     # --- going on ---------------------------------------------------------------------------------------------------
 
-    def _beside_weights(self) -> dict[str, Any]:
-        return {**super()._beside_weights(), ONLINE_FILE: {**self.described, "prompts": self._prompts}}
+    def _beside_weights(self) -> dict[str, Record]:
+        return {**super()._beside_weights(), ONLINE_FILE: self._settings()}
+
+    def _settings(self) -> OnlineSettings:
+        return OnlineSettings(described=self.described, prompts=self._prompts or "")
 
     def _check_resumable(self, folder: Path) -> None:
         super()._check_resumable(folder)
-        made_with = deciding(read_json(folder / ONLINE_FILE) or {})
-        for name, now in json.loads(json.dumps({**self.described, "prompts": self._prompts})).items():
-            if made_with.get(name) != now:
-                raise OptionError(f"{folder}: was made with another {name}: {made_with.get(name)}, not {now}")
+        made_with, now = OnlineSettings.read(folder / ONLINE_FILE), self._settings()
+        there, here = ({**deciding(dict(one.described)), "prompts": one.prompts} for one in (made_with, now))
+        for name, value in json.loads(json.dumps(here)).items():
+            if there.get(name) != value:
+                raise OptionError(f"{folder}: was made with another {name}: {there.get(name)}, not {value}")
 
 
 class _Begin(TrainerCallback):

@@ -19,7 +19,7 @@ from transformers.trainer_utils import EvalLoopOutput, PredictionOutput, rotate_
 
 from softpref.core.pair import PairLogps
 from softpref.data.batching import micro_batches
-from softpref.data.files import write_json, writing
+from softpref.data.files import writing
 from softpref.data.formats import training_rows
 from softpref.data.model_lengths import position_limit
 from softpref.data.output_lock import only_writer
@@ -29,7 +29,8 @@ from softpref.data.token_notes import token_notes
 from softpref.data.tokenization import TokenizedPair, TokenizedPairs, tokenize_pairs
 from softpref.errors import InputError, OptionError, ReferenceMismatchError, StorageError
 from softpref.loading.vocabulary import check_vocabulary, embedding_rows, name_of
-from softpref.run_folder import read_json
+from softpref.records.record import Record
+from softpref.records.settings import ReferenceRecord
 from softpref.scoring.attention import causal_lm, packed_attention
 from softpref.scoring.identity import model_identity
 from softpref.scoring.randomness import disable_dropout, refuse_randomness
@@ -410,7 +411,7 @@ class SoftPreferenceTrainer(Trainer):
         record = folder / REFERENCE_FILE
         if not record.is_file():
             raise ReferenceMismatchError(f"{folder}: does not say against which reference it was trained; start anew")
-        made_with = str((read_json(record) or {}).get("identity"))
+        made_with = ReferenceRecord.read(record).identity
         if made_with != self.reference.identity:
             raise ReferenceMismatchError(
                 f"{folder}: was trained against reference {made_with[:12]}, but this run's reference is "
@@ -447,12 +448,12 @@ class SoftPreferenceTrainer(Trainer):
             shutil.rmtree(folder, ignore_errors=True)
             begin_checkpoint(folder)
             for name, value in self._beside_weights().items():
-                write_json(folder / name, value)
+                value.write(folder / name)
         self.accelerator.wait_for_everyone()
 
-    def _beside_weights(self) -> dict[str, Any]:
+    def _beside_weights(self) -> dict[str, Record]:
         """What a checkpoint records beside the model, by file name."""
-        return {} if self.reference is None else {REFERENCE_FILE: {"identity": self.reference.identity}}
+        return {} if self.reference is None else {REFERENCE_FILE: ReferenceRecord(identity=self.reference.identity)}
 
     # --- logging and evaluation -------------------------------------------------------------------------------------
 
