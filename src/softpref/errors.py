@@ -38,23 +38,28 @@ class StorageError(InputError):
 
 
 class RowNumber(int):
-    """The line of a file on which a row begins, which also knows its record's number, as a spreadsheet counts."""
+    """The line of a file on which a row begins, which also knows its record's number, as a spreadsheet counts.
+
+    ``file`` is given where the rows are those of several files.
+    """
 
     record: int
+    file: str
 
-    def __new__(cls, line: int, record: int) -> RowNumber:
+    def __new__(cls, line: int, record: int, file: str = "") -> RowNumber:
         """``line`` and ``record`` count from 1; they differ where a cell holds a line break or a line is blank."""
         number = super().__new__(cls, line)
-        number.record = record
+        number.record, number.file = record, file
         return number
 
-    def __reduce__(self) -> tuple[type[RowNumber], tuple[int, int]]:
-        return RowNumber, (int(self), self.record)
+    def __reduce__(self) -> tuple[type[RowNumber], tuple[int, int, str]]:
+        return RowNumber, (int(self), self.record, self.file)
 
 
 def _place(row: int) -> str:
-    record = getattr(row, "record", row)
-    return f"row {row}" if record == row else f"row {record} (line {row})"
+    record, file = (row.record, row.file) if isinstance(row, RowNumber) else (row, "")
+    numbered = f"row {row}" if record == row else f"row {record} (line {row})"
+    return ", ".join(part for part in (file, numbered if row else "") if part)
 
 
 @dataclass(frozen=True)
@@ -67,8 +72,8 @@ class Fault:
     mend: str
 
     def __str__(self) -> str:
-        place = f"{_place(self.row)}, " if self.row else ""
-        return printable(f"{place}{self.field}: {self.problem}; {self.mend}")
+        place = _place(self.row)
+        return printable(f"{place}{', ' * bool(place)}{self.field}: {self.problem}; {self.mend}")
 
 
 class DataError(InputError):

@@ -91,7 +91,7 @@ def test_completions_by_hand(capsys, tmp_path, model):
     assert "empty completion: 1 (rows 2) the same row more than once: 2 (rows 1, 3)" in out
     assert "row 4; trained on: completion, after the prompt prompt (1 tokens): no· completion (2 tokens): yes·<end>·" in out
     err = inspect(capsys, "--data", path, "--reading.votes", "mean", code=2)
-    assert "reading has no effect" in err
+    assert "reading.votes has no effect" in err
 
 
 def test_no_labels(capsys, tmp_path):

@@ -103,7 +103,7 @@ def test_a_stopped_run_ends_like_an_unbroken_one(finished, place):
         (["--judge", "{}"], "online.labels is 'judge': give the judge"),
         (["--judge.sed", "1"], "'sed' is no option"),
         (["--online.max_new_token", "9"], "did you mean"),
-        (["--reading.identical", "drop"], "reading has no effect online"),
+        (["--reading.identical", "drop"], "reading.identical has no effect online"),
         (["--truncation", "keep"], "truncation has no effect online"),
         (["--online.temperature", "0"], "temperature is 0"),
     ],

@@ -513,3 +513,38 @@ def test_completions_and_prompts_have_a_system_message_too():
 
 def test_an_instruction_is_the_prompt_where_there_is_no_other():
     assert read({"instruction": "q", "chosen": "a", "rejected": "b", "soft_label": 0.8})[0].prompt == "q"
+
+
+def test_sharegpt_conversations_are_messages():
+    """As a conversation of each side, and as LLaMA-Factory has it: the conversation before two answers."""
+    said = [{"from": "human", "value": "tea?"}]
+    sides = {"chosen": {"from": "gpt", "value": "yes"}, "rejected": {"from": "gpt", "value": "no"}}
+    whole = {name: [*said, turn] for name, turn in sides.items()}
+    for row in ({"conversations": said, **sides}, whole, {**whole, "chosen": json.dumps(whole["chosen"])}):
+        [pair] = read({**row, "soft_label": 0.8})
+        assert (pair.prompt, pair.chosen, pair.rejected) == (
+            [{"role": "user", "content": "tea?"}],
+            [{"role": "assistant", "content": "yes"}],
+            [{"role": "assistant", "content": "no"}],
+        )
+    [fault] = faults_of({"conversations": [{"from": "parrot", "value": "tea?"}], **sides, "soft_label": 0.8})
+    assert fault.problem == 'message 1 has the role "parrot"'
+    [row] = completions_from_rows([(1, {"prompt": said, "completion": sides["chosen"]})], "sft.jsonl")
+    assert (row.prompt[0]["role"], row.completion[0]["role"]) == ("user", "assistant")
+
+
+def test_the_pairs_of_a_prompt_can_share_its_weight():
+    """Three responses are three pairs, two one: each prompt counts 1, or its own weight."""
+    rows = [
+        {"prompt": "a", "responses": ["x", "y", "z"], "ranks": [1, 2, 3], "weight": 0.6},
+        {"prompt": "b", "responses": ["x", "y"], "ranks": [2, 1]},
+    ]
+    shared = read(*rows, votes="mean", ranked_weights="prompt")
+    assert [pair.weight for pair in shared] == pytest.approx([0.2, 0.2, 0.2, 1.0], rel=1e-12)
+    assert [pair.weight for pair in read(*rows, votes="mean")] == [0.6, 0.6, 0.6, 1.0]
+
+
+@pytest.mark.parametrize("options", [{"ranked_weights": "prompt"}, {"ranked_pairs": "best"}, {"ranking": "order"}])
+def test_options_about_rankings_need_some(options):
+    [fault] = faults_of({**ROW, "soft_label": 0.8}, **options)
+    assert fault.problem.endswith("has no effect")

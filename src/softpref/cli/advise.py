@@ -38,7 +38,7 @@ class AdviseOptions:
         reading: How the file becomes labelled pairs. Pairs with two identical sides are dropped and counted.
     """
 
-    data: str
+    data: list[str] | str
     sharpness: float | None = None
     flips: float | None = None
     votes: int | None = None
@@ -59,7 +59,7 @@ def run(argv: Sequence[str]) -> None:
     asked = Asked(options.sharpness, options.flips, options.training, options.decoding)
     pairs = read_pairs(options.data, options.reading)
     if not pairs.labelled:
-        raise InputError(f"{options.data}: has no soft labels; label the pairs first (softpref label)")
+        raise InputError(f"{pairs.name}: has no soft labels; label the pairs first (softpref label)")
     labels = _with_votes(describe(pairs), options.votes)
     _show_labels(pairs, labels)
     evidence = read_evidence()

@@ -41,7 +41,7 @@ class CalibrateOptions:
         reading: How the file becomes labelled pairs.
     """
 
-    data: str
+    data: list[str] | str
     gold: str
     method: str
     output: str

@@ -30,7 +30,7 @@ class ClassifyOptions:
     """
 
     model: str
-    data: str
+    data: list[str] | str
     output: str
     reference: str | None = None
     beta: float | None = None

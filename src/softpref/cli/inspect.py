@@ -21,6 +21,7 @@ from softpref.data.formats import read_training_rows
 from softpref.data.inspection import LENGTH_QUANTILES, Inspection, inspect_pairs
 from softpref.data.outputs import check_outputs
 from softpref.data.pairs import Completion, PairSet, PreferencePair, text_of
+from softpref.data.places import data_name
 from softpref.data.read_options import ReadOptions
 from softpref.errors import OptionError, printable
 
@@ -38,7 +39,8 @@ class InspectOptions:
     """Show what a file of pairs, or of prompt + completion rows, holds, before anything is spent on it.
 
     Attributes:
-        data: File of rows: .jsonl, .json, .csv, .tsv or .parquet; all but the last also as .gz.
+        data: File of rows: .jsonl, .json, .csv, .tsv or .parquet; all but the last also as .gz. Or several files, a folder, or a
+            name on the Hub, org/name:split.
         model: Folder or Hub name of a model; its tokenizer then shows one row as tokens.
         row: Which row to show as tokens, counted from 1 as in the file; the first kept one if not given.
         max_length: Tokens of prompt and one response, as in train.
@@ -53,7 +55,7 @@ class InspectOptions:
         reading: How the file becomes labelled pairs. Pairs with two identical sides are dropped, counted and named here.
     """
 
-    data: str
+    data: list[str] | str
     model: str | None = None
     row: int | None = None
     max_length: int | None = 1024
@@ -79,16 +81,18 @@ def run(argv: Sequence[str]) -> None:
         found, dropped = inspect_pairs(rows), rows.identical_rows
         show(found, rows, dropped, console)
         write_page(found, rows, len(dropped), options)
-    elif options.reading != _reading():
-        raise OptionError(f"reading has no effect: {options.data} holds completions, not pairs")
     elif options.html is not None:
-        raise OptionError(f"html is about pairs, and {options.data} holds completions: leave it out")
+        raise OptionError(f"html is about pairs, and {data_name(options.data)} holds completions: leave it out")
     else:
-        show_completions(options.data, rows, console)
+        show_completions(data_name(options.data), rows, console)
     if options.model is not None:
         refused = show_training(rows, options, console)
         if options.row is not None or len(refused) < len(rows):
             show_tokens(rows, refused, options, console)
+
+
+def _given(data: list[str] | str) -> list[str]:
+    return [data] if isinstance(data, str) else data
 
 
 def _with_notes(options: InspectOptions) -> ReadOptions:
@@ -244,7 +248,9 @@ def show_training(rows: Sequence[PreferencePair | Completion], options: InspectO
 
     tokenizer = load_tokenizer(str(options.model))
     pairs = isinstance(rows, PairSet)
-    tokens, faults = tokens_and_faults(rows, tokenizer, TokenOptions(options.max_length), name=options.data, with_rejected=pairs)
+    tokens, faults = tokens_and_faults(
+        rows, tokenizer, TokenOptions(options.max_length), name=data_name(options.data), with_rejected=pairs
+    )
     counts, refused = tokens.counts, {fault.row for fault in faults}
     console.print(
         f"\nwith this tokenizer {counts.kept} rows train; left out: {counts.too_long} longer than max_length "
@@ -272,7 +278,11 @@ def _show_command(
         console.print("no row would train: give a larger max_length")
         return
     needed = {option.split()[0]: option for option in reversed(lets) if option}
-    command = ["softpref train", f"--model {shlex.quote(str(options.model))}", f"--data {shlex.quote(options.data)}"]
+    command = [
+        "softpref train",
+        f"--model {shlex.quote(str(options.model))}",
+        f"--data {' '.join(map(shlex.quote, _given(options.data)))}",
+    ]
     command += ["--output_dir run", *_labels_asked(rows), *needed.values()]
     if options.max_length != InspectOptions.max_length:
         command.append(f"--max_length {'null' if options.max_length is None else options.max_length}")
@@ -295,10 +305,10 @@ def show_tokens(
 
     wanted = [row for row in rows if row.row == options.row or (options.row is None and row.row not in refused)][:1]
     if not wanted or options.model is None:
-        raise OptionError(f"{options.data} has no pair in row {options.row}")
+        raise OptionError(f"{data_name(options.data)} has no pair in row {options.row}")
     pairs = isinstance(wanted[0], PreferencePair)
     tokenizer, limits = load_tokenizer(options.model), TokenOptions(None, identical="keep")
-    [tokens] = tokenize_pairs(wanted, tokenizer, limits, name=options.data, with_rejected=pairs)
+    [tokens] = tokenize_pairs(wanted, tokenizer, limits, name=data_name(options.data), with_rejected=pairs)
     label = "" if tokens.soft_label is None else f", p = {tokens.soft_label:.3f}"
     what = "[green]chosen[/green] and [red]rejected[/red], each" if pairs else "[green]completion[/green],"
     console.print(f"\nrow {tokens.row}{label}; trained on: {what} after the prompt")

@@ -74,7 +74,7 @@ def parse_options(of: type[Options], prog: str, argv: Sequence[str]) -> Options:
     parser = _parser(of, prog)
     if {"-h", "--help"} & set(argv):
         parser.parse_args(["--help"])
-    file, rest = _take_config(_short_reading(of, argv))
+    file, rest = _take_config(_short_reading(of, _joined_lists(of, argv)))
     mappings = _mappings(of)
     typed, free = (None, {}) if file is None else _read_config(of, prog, file, mappings)
     rest = _take_overrides(rest, mappings, free)
@@ -82,6 +82,22 @@ def parse_options(of: type[Options], prog: str, argv: Sequence[str]) -> Options:
     values.pop("config", None)
     _refuse_nul({**values, **free})
     return of(**{**values, **free})
+
+
+def _joined_lists(of: type, argv: Sequence[str]) -> list[str]:
+    """``--data a.jsonl b.csv`` as a list, for options that take one value or several."""
+    hints = get_type_hints(of)
+    several = {f"--{field.name}" for field in fields(of) if list[str] in get_args(hints[field.name])}
+    words: list[str] = []
+    given: list[str] = []
+    for word in [*argv, "--"]:
+        if given and not word.startswith("--"):
+            given.append(word)
+            continue
+        words += [given[0], json.dumps(given[1:])] if len(given) > 2 else given
+        given = [word] if word in several else []
+        words += [] if word in several else [word]
+    return words[:-1]
 
 
 def _refuse_nul(values: Any, name: str = "") -> None:

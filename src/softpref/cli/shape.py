@@ -38,7 +38,7 @@ class ShapeOptions:
         reading: How the file becomes labelled pairs.
     """
 
-    data: str
+    data: list[str] | str
     output: str
     seed: int = 0
     skewed: float | None = None

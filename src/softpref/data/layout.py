@@ -17,7 +17,7 @@ from softpref.data.label_plan import LabelPlan, annotator_column, label_plans
 from softpref.data.read_options import ReadOptions
 from softpref.data.row_reader import is_missing
 from softpref.data.side_columns import LISTS, SIDES, SideColumns, numbered_responses, side_columns
-from softpref.data.verdicts import SideNames, side_names
+from softpref.data.verdicts import SideNames, number_of, side_names
 from softpref.errors import Fault, OptionError
 
 Row: TypeAlias = dict[str, Any]
@@ -96,6 +96,7 @@ def prompt_layout(
 ) -> Layout:
     """Rows of which the prompt, and a ``completion`` where that is an answer, are read."""
     layout = _mapped(rows, options, faults)
+    layout.each(lambda row, report: prompt_columns.read_written_messages(row, ("prompt", *answers, "history"), report))
     _context(layout, answers)
     return layout
 
@@ -124,6 +125,7 @@ def _several(layout: Layout) -> None:
     if listed is None or side_columns(columns):
         names = numbered_responses(columns)
         if not names:
+            _refuse_ranked(layout)
             return
         layout.each(lambda row, _: _gathered(row, names))
     else:
@@ -138,9 +140,25 @@ def _several(layout: Layout) -> None:
     _expand(layout, names)
 
 
+def _refuse_ranked(layout: Layout) -> None:
+    """Options about rows with several responses, in a file without any."""
+    for name in ("ranked_pairs", "ranked_weights", "ranking"):
+        if getattr(layout.options, name) != getattr(ReadOptions, name):
+            problem = f"are in no row, so {name} has no effect"
+            layout.fault("responses", problem, "leave it out, or name their column: --columns.responses NAME")
+
+
 def _gathered(row: Row, names: Sequence[str]) -> Row:
     responses = [row[name] for name in names if row.get(name) is not None]
     return {**{name: value for name, value in row.items() if name not in names}, "responses": responses}
+
+
+def _weighted(layout: Layout, number: int, pairs: Sequence[Row]) -> Iterator[Numbered]:
+    """Numbered pairs of one row, which may share its weight, so that a prompt with many responses counts as one with two."""
+    for pair in pairs:
+        own = number_of(pair.get("weight", 1.0))
+        shared = layout.options.ranked_weights == "prompt" and own is not None
+        yield number, {**pair, "weight": own / len(pairs)} if shared and own is not None else pair
 
 
 def _expand(layout: Layout, names: Sequence[str]) -> None:
@@ -162,7 +180,7 @@ def _expand(layout: Layout, names: Sequence[str]) -> None:
         return
     # a row without a list of responses is a fault already
     whole = [(number, row) for number, row in layout.rows if isinstance(row["responses"], list) and len(row["responses"]) > 1]
-    layout.rows = [(number, pair) for number, row in whole for pair in make(row, layout.report(number))]
+    layout.rows = [pair for number, row in whole for pair in _weighted(layout, number, list(make(row, layout.report(number))))]
 
 
 def _two_sides(row: Row, _: Report) -> Iterator[Row]:
@@ -199,9 +217,9 @@ def _name_sides(layout: Layout) -> None:
 
 
 def _prompts(layout: Layout, sides: tuple[str, str]) -> None:
+    _name_prompt(layout)
     names = ("prompt", *sides, "history")
     layout.each(lambda row, report: prompt_columns.read_written_messages(row, names, report))
-    _name_prompt(layout)
     if "prompt" not in layout.columns() and set(sides) <= set(layout.columns()) and layout.sides.ranked:
         layout.each(lambda row, report: prompt_columns.split_conversations(row, sides, report))
         layout.notes.append("the prompt is what both sides begin with, up to the last turn of the assistant")
@@ -211,10 +229,11 @@ def _prompts(layout: Layout, sides: tuple[str, str]) -> None:
 
 
 def _name_prompt(layout: Layout) -> None:
-    """Alpaca's instruction is the prompt where there is no other."""
+    """Alpaca's instruction, or a conversation before the two sides, is the prompt where there is no other."""
     columns = layout.columns()
-    if "prompt" not in columns and "instruction" in columns:
-        layout.rename({"instruction": "prompt"})
+    named = next((name for name in ("instruction", prompt_columns.CONVERSATIONS) if name in columns), None)
+    if "prompt" not in columns and named is not None:
+        layout.rename({named: "prompt"})
 
 
 def _context(layout: Layout, answers: tuple[str, ...]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -12,7 +12,7 @@ from softpref.data.files import writing
 from softpref.errors import OptionError
 
 # A path by the name of its option; None where the option is not given.
-Named: TypeAlias = Mapping[str, "str | Path | None"]
+Named: TypeAlias = Mapping[str, "str | Path | Sequence[str] | None"]
 
 
 def check_outputs(inputs: Named, files: Named | None = None, folders: Named | None = None) -> None:
@@ -23,28 +23,38 @@ def check_outputs(inputs: Named, files: Named | None = None, folders: Named | No
 
     Raises OptionError for an output that is an input, StorageError for a place that takes no file.
     """
-    seen = {name: Path(value) for name, value in inputs.items() if value is not None}
-    for name, value in (folders or {}).items():
-        if value is not None:
-            _check_folder(name, Path(value), seen)
-    for name, value in (files or {}).items():
-        if value is not None:
-            _check_file(name, Path(value), seen)
-            seen[name] = Path(value)
+    seen = [(name, path) for name, value in inputs.items() for path in _paths(value)]
+    for name, path in _named(folders):
+        _check_folder(name, path, seen)
+    for name, path in _named(files):
+        _check_file(name, path, seen)
+        seen.append((name, path))
 
 
-def _check_file(name: str, path: Path, seen: Mapping[str, Path]) -> None:
-    for other, used in seen.items():
+def _paths(value: str | Path | Sequence[str] | None) -> list[Path]:
+    """One path, several, or none."""
+    values = [] if value is None else [value] if isinstance(value, str | Path) else value
+    return [Path(one) for one in values]
+
+
+def _named(outputs: Named | None) -> list[tuple[str, Path]]:
+    return [(name, path) for name, value in (outputs or {}).items() for path in _paths(value)]
+
+
+def _check_file(name: str, path: Path, seen: Sequence[tuple[str, Path]]) -> None:
+    for other, used in seen:
         if is_same(path, used):
             spelt = "" if str(path) == str(used) else f" (as {path})"
             raise OptionError(f"{name} is the {other} file {used}{spelt}, which would be overwritten; give another file")
+        if other == "data" and used.is_dir() and used.resolve() in path.resolve().parents:
+            raise OptionError(f"{name} is {path}, in the folder {used} whose files are the data; give another place")
     if path.is_dir():
         raise OptionError(f"{name} is {str(path)!r}, which is a folder; name a file")
     _check_place(path)
 
 
-def _check_folder(name: str, path: Path, seen: Mapping[str, Path]) -> None:
-    for other, used in seen.items():
+def _check_folder(name: str, path: Path, seen: Sequence[tuple[str, Path]]) -> None:
+    for other, used in seen:
         if used.is_dir() and is_same(path, used):
             raise OptionError(f"{name} is the {other} folder {used}, whose files would be overwritten; give another folder")
     if path.exists() and not path.is_dir():

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
+from softpref.data.sharegpt import as_messages
 from softpref.data.written_messages import looks_cut, messages_in
 
 Row: TypeAlias = dict[str, Any]
@@ -22,6 +23,8 @@ REFUSED = {
     "input": "write it into the prompt, where your model expects it",
     "functions": "give them as tools, a list of JSON schemas",
 }
+# ShareGPT's name of a conversation, and LLaMA-Factory's beside chosen and rejected.
+CONVERSATIONS = "conversations"
 ALIASES = {"system": ("system_prompt", "system_message"), "history": ("chat_history", "conversation_history")}
 INSTRUCTIONS = ("instruction", "question", "query")
 # Where the last turn of the assistant begins in a conversation that is one text (HH).
@@ -29,14 +32,13 @@ _TURN = "\n\nAssistant:"
 
 
 def read_written_messages(row: Row, names: tuple[str, ...], report: Report) -> Row:
-    """Messages that were written into a string, as JSON or as Python shows them, become messages."""
-    changed = {}
-    for name in names:
-        value = row.get(name)
+    """Messages in other forms become messages: written into a string, as JSON or as Python shows them, or ShareGPT's."""
+    changed = {name: as_messages(row[name]) for name in names if name in row}
+    for name, value in changed.items():
         if isinstance(value, str):
             messages = messages_in(value)
             if messages is not None:
-                changed[name] = messages
+                changed[name] = as_messages(messages)
             elif looks_cut(value):
                 problem = "begins like a list of messages and is none: it was cut, or its commas are missing"
                 report(name, problem, "write the messages as JSON")

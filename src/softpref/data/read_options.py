@@ -20,6 +20,7 @@ _KNOWN = {
     "both_bad": ("tie", "drop"),
     "ranking": ("ranks", "order"),
     "ranked_pairs": ("all", "adjacent", "best"),
+    "ranked_weights": ("pair", "prompt"),
 }
 
 
@@ -45,6 +46,10 @@ class ReadOptions:
             of the winner.
         ranking: a ranking lists each response's rank (``ranks``, 1 is best), or the responses' places from the best (``order``).
         ranked_pairs: of several responses, ``all`` pairs, ``adjacent`` ones in rank, or the ``best`` against each other one.
+        ranked_weights: each of such pairs counts as a ``pair``, or all pairs of a row together count once (``prompt``).
+        split: of a name on the Hub, a folder that datasets saved, or a folder of files with splits in their names.
+        subset: of a name on the Hub, its configuration.
+        revision: of a name on the Hub, its branch, tag or commit.
     """
 
     identical: str = "error"
@@ -62,6 +67,10 @@ class ReadOptions:
     strength_map: dict[str, float] = field(default_factory=dict)
     ranking: str | None = None
     ranked_pairs: str = "all"
+    ranked_weights: str = "pair"
+    split: str | None = None
+    subset: str | None = None
+    revision: str | None = None
 
     def __post_init__(self) -> None:
         for name, known in _KNOWN.items():

@@ -7,13 +7,13 @@ array and in Parquet, which have no lines, it is the row's place.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from softpref.data.delimited import read_delimited
 from softpref.data.json_rows import read_json
 from softpref.data.packed import unpacked
+from softpref.data.tables import plain_row
 from softpref.errors import Fault, InputError, OptionError
 
 Rows: TypeAlias = tuple[list[tuple[int, dict[str, Any]]], list[Fault]]
@@ -61,22 +61,7 @@ def _parquet(path: Path, *_: list[Any]) -> list[tuple[int, dict[str, Any]]]:
             rows = [row for batch in file.iter_batches() for row in batch.to_pylist()]
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
         raise InputError(f"{path}: is not Parquet ({next(iter(str(error).splitlines()), '')})") from None
-    return [(number, {name: _plain(value) for name, value in row.items()}) for number, row in enumerate(rows, start=1)]
-
-
-def _plain(value: Any) -> Any:
-    """Values that JSON has too: dates and other kinds become their text; bytes, which are no text, their number."""
-    if value is None or isinstance(value, str | int | float):
-        return value
-    if isinstance(value, dict):
-        # Parquet gives every message of a column the keys that one of them has
-        message = value.keys() >= {"role", "content"}
-        return {str(key): _plain(one) for key, one in value.items() if not message or one is not None or key == "content"}
-    if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
-    if isinstance(value, bytes):
-        return f"{len(value)} bytes"
-    return value.isoformat() if isinstance(value, date) else str(value)
+    return [(number, plain_row(row)) for number, row in enumerate(rows, start=1)]
 
 
 READERS: dict[str, Callable[[Path, list[Fault], list[str]], list[tuple[int, dict[str, Any]]]]] = {

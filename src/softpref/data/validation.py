@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from softpref.data.columns import COMMON, EVERY, LABELS, asked_about, how_to_mend, how_to_read, looks_read, meant
@@ -67,7 +67,7 @@ class _Table:
 
     def raise_faults(self) -> None:
         if self.faults:
-            raise DataError(self.name, sorted(self.faults, key=lambda fault: fault.row))
+            raise DataError(self.name, sorted(self.faults, key=lambda fault: (getattr(fault.row, "file", ""), fault.row)))
 
 
 def pairs_from_rows(
@@ -122,11 +122,14 @@ def pairs_from_rows(
 
 
 def completions_from_rows(
-    rows: Iterable[tuple[int, Mapping[str, Any]]], name: str, faults: Sequence[Fault] = ()
+    rows: Iterable[tuple[int, Mapping[str, Any]]], name: str, faults: Sequence[Fault] = (), options: ReadOptions | None = None
 ) -> list[Completion]:
-    """Validated ``prompt`` + ``completion`` rows for SFT. Raises DataError with every fault of the file."""
+    """Validated ``prompt`` + ``completion`` rows for SFT.
+
+    Raises DataError with every fault of the file, OptionError for options that only pairs have a use for.
+    """
     rows, wrong = list(rows), list(faults)
-    table = _Table(name, prompt_layout(rows, ReadOptions(), wrong, ("completion",)), wrong)
+    table = _Table(name, prompt_layout(rows, _of_prompts(options, name, "completions"), wrong, ("completion",)), wrong)
     table.check_rows(rows, "completion")
     read = {"prompt", "completion", "weight", "id", "meta", *TEMPLATE_FIELDS}
     table.check_columns(read, known=read)
@@ -143,14 +146,14 @@ def completions_from_rows(
 
 
 def prompts_from_rows(
-    rows: Iterable[tuple[int, Mapping[str, Any]]], name: str, faults: Sequence[Fault] = ()
+    rows: Iterable[tuple[int, Mapping[str, Any]]], name: str, faults: Sequence[Fault] = (), options: ReadOptions | None = None
 ) -> list[tuple[int, dict[str, Any]]]:
     """Numbered rows with their whole ``prompt``, validated, and with what its chat template gets beside it where there is any.
 
-    Raises DataError with every fault of the file.
+    Raises as ``completions_from_rows`` does.
     """
     rows, wrong = list(rows), list(faults)
-    table = _Table(name, prompt_layout(rows, ReadOptions(), wrong), wrong)
+    table = _Table(name, prompt_layout(rows, _of_prompts(options, name, "prompts"), wrong), wrong)
     table.check_rows(rows, "prompt")
     prompts = []
     for row in table.readers():
@@ -161,6 +164,22 @@ def prompts_from_rows(
             prompts.append((row.row, {**others, "prompt": prompt, **beside}))
     table.raise_faults()
     return prompts
+
+
+# Options that rows without a pair have a use for, and roles that a column of theirs can have.
+_FOR_PROMPTS = ("columns", "meta_columns", "split", "subset", "revision")
+_PROMPT_ROLES = ("prompt", "completion", "system", "history", "weight", "id", *TEMPLATE_FIELDS)
+
+
+def _of_prompts(options: ReadOptions | None, name: str, what: str) -> ReadOptions:
+    """The options, of which those about pairs may not be set: they would have no effect."""
+    options, default = options or ReadOptions(), ReadOptions()
+    fields_set = [field.name for field in fields(ReadOptions) if getattr(options, field.name) != getattr(default, field.name)]
+    without = [field for field in fields_set if field not in (*_FOR_PROMPTS, "identical")]
+    without += [f"columns.{role}" for role in options.columns if role not in _PROMPT_ROLES]
+    if without:
+        raise OptionError(f"reading.{without[0]} has no effect: {name} holds {what}, not pairs")
+    return options
 
 
 def _label_kind(table: _Table) -> LabelKind | None:

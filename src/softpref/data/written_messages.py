@@ -9,14 +9,15 @@ from typing import Any
 
 from softpref.data.limits import too_deep
 
-_KEYS = frozenset({"role", "content"})
-_BEGINS = re.compile(r"""\s*\[\s*\{\s*(['"])(?:role|content)\1\s*:""")
+_KEYS = frozenset({"role", "content", "from"})
+_BEGINS = re.compile(r"""\s*\[\s*\{\s*(['"])(?:role|content|from)\1\s*:""")
 
 
 def messages_in(text: str) -> list[Any] | None:
     """The messages that a text holds, or None where it is just text.
 
-    Only a list of objects of which one has a role or content counts: a story in brackets is a story, other JSON is text.
+    Only a list of objects of which one has a role or content (ShareGPT: from) counts: a story in brackets
+    is a story, other JSON is text.
     """
     if not text.lstrip().startswith("[{") and not _BEGINS.match(text):
         return None

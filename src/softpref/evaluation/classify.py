@@ -23,6 +23,7 @@ from softpref.core.calibration import bin_of
 from softpref.core.statistics import Estimate, cluster_bootstrap, codes_of, tie_aware_accuracy
 from softpref.data.formats import read_pairs
 from softpref.data.pairs import PairSet, PreferencePair, text_of, word_count
+from softpref.data.places import Data, data_name
 from softpref.data.read_options import ReadOptions
 from softpref.errors import InputError, OptionError
 from softpref.evaluation.classification import Bootstrap, calibration_figures, ranking_figures, side_scores
@@ -73,7 +74,7 @@ def subject_of(model: str, reference: str | None = None, beta: float | None = No
 
 def classify(
     model: str,
-    data: str | Path,
+    data: Data,
     output: str | Path,
     reference: str | None = None,
     beta: float | None = None,
@@ -92,13 +93,13 @@ def classify(
 
 
 def write_classification(
-    output: str | Path, subject: Subject, data: str | Path, figures: ClassificationFigures
+    output: str | Path, subject: Subject, data: Data, figures: ClassificationFigures
 ) -> ClassificationRecord:
     """``classification.json`` from what ``classification_figures`` gave; returns what it holds."""
     record = ClassificationRecord(
         model=subject.model,
         reference=subject.reference,
-        data=str(data),
+        data=data_name(data),
         method=subject.reward.method,
         margin=subject.reward.describe(),
         beta=subject.reward.beta,

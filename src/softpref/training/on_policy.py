@@ -14,7 +14,9 @@ from softpref.data.columns import how_to_mend, looks_read
 from softpref.data.files import append_text, atomic_write, strict_json
 from softpref.data.formats import read_numbered_prompts
 from softpref.data.pairs import TEMPLATE_FIELDS, Text
+from softpref.data.places import Data, data_name
 from softpref.data.prompt_encoder import PromptEncoder, SideError
+from softpref.data.read_options import ReadOptions
 from softpref.data.rendering import AnyPrompt, prompt_with
 from softpref.data.tokenization import TokenCounts, TokenizedPair, TokenOptions
 from softpref.data.validation import prompts_from_rows
@@ -92,9 +94,12 @@ class PromptRow:
     chat_template_kwargs: Mapping[str, Any] | None = None
 
 
-def read_online_prompts(path: str | Path) -> list[PromptRow]:
-    """The prompts of a JSONL or CSV file. Raises DataError for rows without one, or with columns that look like labels."""
-    return _prompt_rows(read_numbered_prompts(path), str(path))
+def read_online_prompts(data: Data, options: ReadOptions | None = None) -> list[PromptRow]:
+    """The prompts of a file.
+
+    Raises DataError for rows without one, or with columns that look like labels; OptionError for options about pairs.
+    """
+    return _prompt_rows(read_numbered_prompts(data, options), data_name(data))
 
 
 def prompt_rows(dataset: Any, name: str) -> list[PromptRow]:

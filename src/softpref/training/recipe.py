@@ -23,9 +23,10 @@ class TrainRecipe(PreferenceOptions):
 
     Attributes:
         model: Folder or Hub name of the model to start from.
-        data: JSONL or CSV file of pairs, of prompt + completion rows for sft, or of prompts where online is set.
+        data: File of pairs, of prompt + completion rows for sft, or of prompts where online is set; several files, a folder,
+            or a name on the Hub, org/name:split.
         output_dir: Folder for the run: checkpoints, metrics, the resolved recipe and the trained model.
-        eval_data: File of pairs to evaluate on during training.
+        eval_data: Pairs to evaluate on during training, in the same forms.
         tokenizer: Folder or Hub name of the tokenizer; the model's own if not given.
         ref_model: Folder or Hub name of the reference; a frozen copy of the model if not given.
         dtype: Weights of the trained model: float32, or bfloat16 or auto (as saved), whose rounding swallows small steps.
@@ -39,9 +40,9 @@ class TrainRecipe(PreferenceOptions):
     """
 
     model: str
-    data: str
+    data: list[str] | str
     output_dir: str
-    eval_data: str | None = None
+    eval_data: list[str] | str | None = None
     tokenizer: str | None = None
     ref_model: str | None = None
     dtype: Literal["float32", "bfloat16", "auto"] = "float32"

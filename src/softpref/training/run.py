@@ -24,7 +24,8 @@ from softpref.data.formats import read_training_rows
 from softpref.data.inspection import label_summary
 from softpref.data.output_lock import only_writer
 from softpref.data.outputs import check_outputs
-from softpref.data.pairs import PairSet, Reading, fingerprint
+from softpref.data.pairs import Completion, PairSet, Reading, fingerprint
+from softpref.data.places import Data, data_name, held_out_options
 from softpref.data.read_options import ReadOptions
 from softpref.errors import InputError, InterruptedRunError, OptionError, nearest
 from softpref.generation.engine import deciding
@@ -183,7 +184,7 @@ def _train(
 ) -> Path:
     checkpoint = _checkpoint(recipe, folder, say)
     rows = _rows(recipe, config, judge)
-    held_out = read_training_rows(recipe.eval_data, recipe.reading) if recipe.eval_data else None
+    held_out = _held_out(recipe, rows)
     stopper = StopOnSignal()
     callbacks = [MetricsFile(folder / METRICS_FILE), stopper]
     trainer = _trainer(recipe, config, rows, held_out, callbacks, on_log, judge)
@@ -242,7 +243,7 @@ def score_reference(recipe: TrainRecipe) -> int:
         raise OptionError("an online run draws its pairs while it trains: there is nothing to score before it")
     config = trainer_config(replace(recipe, precompute_ref_log_probs=True))
     rows = read_training_rows(recipe.data, recipe.reading)
-    held_out = read_training_rows(recipe.eval_data, recipe.reading) if recipe.eval_data else None
+    held_out = _held_out(recipe, rows)
     trainer = _trainer(recipe, config, rows, held_out, [], None)
     trainer.score_reference()
     return len(trainer.train_dataset) + len(trainer.eval_dataset or ())
@@ -291,10 +292,18 @@ def _rows(recipe: TrainRecipe, config: SoftPreferenceConfig, judge: Judge | None
         rows = read_training_rows(recipe.data, recipe.reading)
         _refuse_ties(rows, config)
         return rows
-    if recipe.reading != ReadOptions():
-        raise OptionError("reading has no effect online, where only prompts are read: leave it out")
+    if recipe.reading.identical != ReadOptions.identical:
+        raise OptionError("reading.identical has no effect online, where only prompts are read: leave it out")
     check_online(config, recipe.online, judge)
-    return read_online_prompts(recipe.data)
+    return read_online_prompts(recipe.data, recipe.reading)
+
+
+def _held_out(recipe: TrainRecipe, rows: Any) -> PairSet | list[Completion] | None:
+    """The rows to evaluate on: votes become p by the prior of those that are trained on."""
+    if not recipe.eval_data:
+        return None
+    reading = rows.reading if isinstance(rows, PairSet) else Reading(len(rows))
+    return read_training_rows(recipe.eval_data, held_out_options(recipe.reading, reading))
 
 
 def _refuse_ties(rows: Any, config: SoftPreferenceConfig) -> None:
@@ -406,7 +415,7 @@ def _record(recipe: TrainRecipe, trainer: SoftPreferenceTrainer, rows: Any) -> R
             arguments=dict(method.arguments),
         ),
         data=DataFigures(
-            file=recipe.data,
+            file=data_name(recipe.data),
             fingerprint=fingerprint(rows),
             reading=rows.reading if isinstance(rows, PairSet) else Reading(len(rows)),
             tokens=trainer.train_dataset.counts,
@@ -423,8 +432,10 @@ def _record(recipe: TrainRecipe, trainer: SoftPreferenceTrainer, rows: Any) -> R
     )
 
 
-def _labelling(data: str) -> LabelRecord | None:
+def _labelling(data: Data) -> LabelRecord | None:
     """The labelling summary stored next to the data file, if any."""
+    if not isinstance(data, str):
+        return None
     beside = Path(data).with_suffix(".labels.json")
     return LabelRecord.read(beside) if beside.is_file() else None
 

@@ -24,6 +24,7 @@ from softpref.data.formats import training_rows
 from softpref.data.model_lengths import position_limit
 from softpref.data.output_lock import only_writer
 from softpref.data.pairs import Completion, PairSet, PreferencePair, orient
+from softpref.data.tables import is_table, table_rows
 from softpref.data.token_cache import cached_tokens
 from softpref.data.token_notes import token_notes
 from softpref.data.tokenization import TokenizedPair, TokenizedPairs, tokenize_pairs
@@ -543,7 +544,7 @@ def rows_of(dataset: Any, name: str) -> Sequence[PreferencePair | Completion]:
     """Pairs, completions, or rows of any table, as oriented pairs or completions."""
     if isinstance(dataset, PairSet):
         return dataset.pairs
-    rows = list(dataset)
+    rows = list(table_rows(dataset) if is_table(dataset) else dataset)
     if all(isinstance(row, PreferencePair | Completion) for row in rows):
         return [orient(row) if isinstance(row, PreferencePair) else row for row in rows]
     if not all(isinstance(row, Mapping) for row in rows):
