@@ -17,15 +17,13 @@ logger = logging.getLogger(__name__)
 
 
 def with_adapter(model: Any, peft_config: Any, seed: int) -> Any:
-    """The policy with a new adapter, or with the one that it has.
+    """The policy with a new adapter, or with the one that it has; its dropout is off.
 
-    Raises OptionError for an adapter that cannot be put on, or cannot be trained.
+    Raises OptionError for an adapter that cannot be put on.
     """
     if peft_config is not None:
         model = _new_adapter(model, peft_config, seed)
-    if has_adapter(model):
-        _check_trainable(model)
-        _dropout_off(model)
+    _dropout_off(model)
     return model
 
 
@@ -44,8 +42,9 @@ def _new_adapter(model: Any, peft_config: Any, seed: int) -> Any:
         raise OptionError(f"peft: {error}") from error
 
 
-def _check_trainable(model: Any) -> None:
-    if not hasattr(model, "get_base_model"):
+def check_trainable(model: Any) -> None:
+    """Raises OptionError for a policy that can be evaluated, and not trained: frozen, merged, or without checkpoints."""
+    if has_adapter(model) and not hasattr(model, "get_base_model"):
         raise OptionError(
             "the policy's adapter was loaded by transformers itself, which saves no checkpoints of it: load it with "
             "peft.PeftModel.from_pretrained(base, folder, is_trainable=True)"
@@ -53,7 +52,10 @@ def _check_trainable(model: Any) -> None:
     if any(getattr(module, "merged", False) for module in model.modules()):
         raise OptionError("the policy's adapter is merged into its base: call unmerge_adapter() before training")
     if not any(value.requires_grad for value in model.parameters()):
-        raise OptionError("no parameter of the policy is trained: load its adapter with is_trainable=True")
+        mend = (
+            "load its adapter with is_trainable=True" if has_adapter(model) else "call requires_grad_(True), or give peft_config"
+        )
+        raise OptionError(f"no parameter of the policy is trained: {mend}")
 
 
 def _dropout_off(model: nn.Module) -> None:
