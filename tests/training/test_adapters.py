@@ -58,7 +58,6 @@ KINDS = {
     "adalora": AdaLoraConfig(task_type="CAUSAL_LM", target_modules=["q_proj"], init_r=2, total_step=10),
     "layer norms": LNTuningConfig(task_type="CAUSAL_LM", target_modules=["input_layernorm"]),
     "prompt tuning": PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=2),
-    "p-tuning": PromptEncoderConfig(task_type="CAUSAL_LM", num_virtual_tokens=2, encoder_hidden_size=8),
     "prefix tuning": PrefixTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=2),
 }
 
@@ -98,6 +97,16 @@ def test_a_run_with_any_adapter(make_trainer, tiny_llama, rows, tmp_path, kind, 
     for model in (resumed.model, loaded):
         with torch.no_grad():
             torch.testing.assert_close(pair_logps(model.eval(), pairs).chosen, ended.chosen, rtol=0, atol=1e-4)
+
+
+def test_a_prompt_that_a_network_makes_is_trained_and_not_resumed(make_trainer, tiny_llama):
+    """PEFT saves the prompt and not the network, so what went on from a checkpoint would be another model."""
+    config = PromptEncoderConfig(task_type="CAUSAL_LM", num_virtual_tokens=2, encoder_hidden_size=8)
+    trainer = make_trainer(peft_config=config, precompute_ref_log_probs=False, **SAVING)
+    trainer.train()
+    assert trainer.step_zero_difference == pytest.approx(0, abs=1e-4)
+    with pytest.raises(OptionError, match="not the network that makes it"):
+        trainer.train(resume_from_checkpoint=True)
 
 
 def sft_adapter(model, **settings):

@@ -58,6 +58,16 @@ def check_trainable(model: Any) -> None:
         raise OptionError(f"no parameter of the policy is trained: {mend}")
 
 
+def check_resumable(model: Any) -> None:
+    """Raises OptionError for a learned prompt that a network makes: PEFT saves the prompt alone, so no run can go on exactly."""
+    for encoder in getattr(model, "prompt_encoder", {}).values():
+        if any(value.requires_grad and name != "embedding.weight" for name, value in encoder.named_parameters()):
+            raise OptionError(
+                f"checkpoints of a {type(encoder).__name__} hold the prompt that it makes and not the network that makes it, so "
+                "training cannot go on from one: start anew"
+            )
+
+
 def _dropout_off(model: nn.Module) -> None:
     """Adapters have dropout in modules, in floats and in dicts by adapter; what ``disable_dropout`` does not reach is here."""
     rates = {

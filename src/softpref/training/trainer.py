@@ -40,7 +40,7 @@ from softpref.scoring.router_loss import recorded_router_loss, router_coefficien
 from softpref.scoring.scores import PairScores
 from softpref.scoring.self_check import CheckedScorer, checked_scorer, longest_sequence, plain_scorer, tolerance
 from softpref.scoring.shared_prefix import learned_prompt
-from softpref.training.adapters import check_trainable, with_adapter
+from softpref.training.adapters import check_resumable, check_trainable, with_adapter
 from softpref.training.checkpoints import (
     begin_checkpoint,
     can_resume,
@@ -381,6 +381,7 @@ class SoftPreferenceTrainer(Trainer):
         """As ``Trainer.train``; a checkpoint of another reference, or one that cannot go on exactly, is refused."""
         check_trainable(self.model)
         if resume_from_checkpoint:
+            check_resumable(self.model)
             self._gate_open = False
             folder = self._checkpoint_folder(resume_from_checkpoint)
             self._check_resumable(folder)
