@@ -15,7 +15,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 ROOMS = [
     {"errors"},
-    {"core"},
+    {"core", "extras"},
     {"run_folder"},
     {"data", "loading"},
     {"records"},
@@ -159,6 +159,7 @@ def test_the_core_holds_its_rule(path):
 
 LIGHT = [
     "softpref.errors",
+    "softpref.extras",
     "softpref.core.soft_labels",
     "softpref.data.formats",
     "softpref.data.validation",

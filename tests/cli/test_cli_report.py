@@ -90,7 +90,7 @@ def test_a_card_is_about_one_run(capsys, folder, tmp_path):
 
 def test_a_card_without_the_hubs_library_says_what_to_install(capsys, folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    assert "needs huggingface_hub: pip install 'softpref[train]'" in run(capsys, "card", folder, code=2)
+    assert "needs huggingface_hub: pip install 'softpref[hub]'" in run(capsys, "card", folder, code=2)
 
 
 def test_a_page_about_a_data_set(capsys, data, tmp_path):

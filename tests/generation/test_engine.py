@@ -1,5 +1,9 @@
 """Which engine generates is said once, and what it would not get is refused."""
 
+import sys
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
 import pytest
 
 from softpref.errors import OptionError
@@ -15,13 +19,15 @@ def test_transformers_takes_no_options_of_an_engine():
 
 def test_an_engine_that_is_not_there_is_said_with_what_installs_it(monkeypatch):
     """Only where it is to start: a file of its responses can be judged where it is not installed."""
-    monkeypatch.setattr("softpref.generation.engine.find_spec", lambda _: None)
+    monkeypatch.setitem(sys.modules, "vllm", None)
     Sampling(engine="vllm", engine_options={"gpu_memory_utilization": 0.5})
     require_engine("transformers")
-    message = r"online\.engine is vllm, which is not installed: pip install 'softpref\[vllm\]'"
+    message = r"online\.engine vllm needs vllm: pip install 'softpref\[vllm\]'"
     with pytest.raises(OptionError, match=message):
         require_engine("vllm", "online.")
-    monkeypatch.setattr("softpref.generation.engine.find_spec", lambda _: object())
+    installed = ModuleType("vllm")
+    installed.__spec__ = ModuleSpec("vllm", None)
+    monkeypatch.setitem(sys.modules, "vllm", installed)
     require_engine("vllm")
 
 

@@ -19,3 +19,31 @@ def started(command, **options):
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
+
+
+# A Python that has only what the base install brings: every package of an extra is missing.
+LIGHT = """
+import sys
+from importlib.abc import MetaPathFinder
+
+from softpref.extras import EXTRA_OF
+
+class Missing(MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name.partition(".")[0] in EXTRA_OF:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+        return None
+
+sys.meta_path.insert(0, Missing())
+from softpref.cli.main import main
+
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def light_softpref(*arguments, code=0):
+    """What a command of the base install prints, to both streams; its exit code is ``code``."""
+    command = [sys.executable, "-c", LIGHT, *map(str, arguments)]
+    answer = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert answer.returncode == code, answer.stdout + answer.stderr
+    return answer.stdout + answer.stderr

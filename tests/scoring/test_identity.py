@@ -21,7 +21,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from softpref.scoring.adapter_tensors import adapter_is_idle, base_is_frozen, split_state
 from softpref.scoring.identity import model_identity
-from softpref.scoring.reference import disable_dropout
+from softpref.scoring.randomness import disable_dropout
 
 # what PEFT says of kinds of adapters, whatever is done with them
 pytestmark = [

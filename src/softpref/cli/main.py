@@ -17,6 +17,7 @@ from types import FrameType
 
 from softpref import __version__
 from softpref.errors import InputError, InterruptedRunError, NonFiniteError, SoftprefError, nearest, printable
+from softpref.extras import how_to_install
 
 COMMANDS = {
     "import": "make pairs of a published data set, from the Hub or a file",
@@ -118,15 +119,10 @@ def _run(command: str, arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return _complain(f"softpref {command}: interrupted; what was finished is on disk, run it again to go on", INTERRUPTED)
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in (
-            "torch",
-            "transformers",
-            "accelerate",
-            "datasets",
-            "huggingface_hub",
-        ):
+        remedy = how_to_install(error.name or "")
+        if remedy is None:
             raise
-        return _complain(f"softpref {command}: needs {error.name}: pip install 'softpref[train]'", INPUT_WRONG)
+        return _complain(f"softpref {command}: {remedy}", INPUT_WRONG)
     except OSError as error:
         message = _of_storage(error)
         if message is None:

@@ -13,9 +13,10 @@ from typing import Any, TypeAlias
 
 from softpref.data.pairs import Reading
 from softpref.data.read_options import ReadOptions
-from softpref.data.readers import MISSING, READERS, Rows, read_rows, suffix_of
+from softpref.data.readers import READERS, Rows, read_rows, suffix_of
 from softpref.data.tables import is_table, plain_row, table_rows
 from softpref.errors import Fault, InputError, OptionError, RowNumber
+from softpref.extras import how_to_install
 
 Data: TypeAlias = "str | Path | Sequence[str]"
 _HUB_NAME = re.compile(r"([\w.-]+/[\w.-]+?)(?::([\w.-]+))?\Z")
@@ -197,7 +198,7 @@ def _datasets(data: str) -> Any:
     try:
         import datasets
     except ImportError:
-        raise OptionError(f"{data}: {MISSING.format('datasets')}") from None
+        raise OptionError(f"{data}: {how_to_install('datasets')}") from None
     return datasets
 
 

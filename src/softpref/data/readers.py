@@ -15,9 +15,9 @@ from softpref.data.json_rows import read_json
 from softpref.data.packed import unpacked
 from softpref.data.tables import plain_row
 from softpref.errors import Fault, InputError, OptionError
+from softpref.extras import how_to_install
 
 Rows: TypeAlias = tuple[list[tuple[int, dict[str, Any]]], list[Fault]]
-MISSING = "needs {}: pip install 'softpref[hub]'"
 
 
 def read_rows(path: Path, notes: list[str] | None = None) -> Rows:
@@ -55,7 +55,7 @@ def _parquet(path: Path, *_: list[Any]) -> list[tuple[int, dict[str, Any]]]:
         import pyarrow as pa  # type: ignore[import-untyped]
         from pyarrow import parquet
     except ImportError:
-        raise OptionError(f"{path}: {MISSING.format('pyarrow')}") from None
+        raise OptionError(f"{path}: {how_to_install('pyarrow')}") from None
     try:
         with parquet.ParquetFile(path) as file:
             rows = [row for batch in file.iter_batches() for row in batch.to_pylist()]

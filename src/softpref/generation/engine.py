@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.util import find_spec
 from typing import Any
 
 from softpref.errors import OptionError, nearest
+from softpref.extras import require
 
 ENGINES = ("transformers", "vllm")
 
@@ -45,8 +45,8 @@ def check_engine(engine: str, options: Mapping[str, Any], prefix: str = "") -> N
 
 def require_engine(engine: str, prefix: str = "") -> None:
     """Raises OptionError where the engine is not installed."""
-    if engine == "vllm" and find_spec("vllm") is None:
-        raise OptionError(f"{prefix}engine is vllm, which is not installed: pip install 'softpref[vllm]'")
+    if engine == "vllm":
+        require(f"{prefix}engine vllm", "vllm")
 
 
 def deciding(settings: Mapping[str, Any]) -> dict[str, Any]:

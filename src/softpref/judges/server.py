@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from softpref.data.pairs import Message
 from softpref.errors import InterruptedRunError, OptionError, nearest
+from softpref.extras import require
 from softpref.judges.address import parse_address
 from softpref.judges.base import JUDGE, ROW, UNASKED, Answer, Question
 from softpref.judges.endpoint import ANSWER_TOKENS, Asking, Capability, Endpoint, RefusedError, RetryableError
@@ -47,7 +48,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ServerSettings:
-    """Where the judge is and how hard it may be asked.
+    """Where the judge is and how hard it may be asked. Raises OptionError, also without the packages that reach a server.
 
     Attributes:
         base_url: the endpoint, with its /v1.
@@ -88,6 +89,7 @@ class ServerSettings:
     price_out: float | None = None
 
     def __post_init__(self) -> None:
+        require("judge server", "openai", "aiohttp")
         if self.api not in APIS:
             raise OptionError(f"api is {self.api!r}{nearest(self.api, APIS)}")
         if min(self.concurrency, self.samples) < 1 or self.retries < 0 or not (self.timeout > 0 and self.prior > 0):

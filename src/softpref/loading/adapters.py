@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from softpref.errors import InputError, ModelError
+from softpref.extras import how_to_install, is_installed
 from softpref.loading.folder import INDEX_FILE, WEIGHTS_FILE, check_safetensors, is_missing_folder
 from softpref.loading.libraries import library_errors
 from softpref.loading.weights import counted, refuse_mismatched, refuse_not_finite, shown
@@ -56,7 +56,7 @@ def _named_base(folder: Path) -> str | None:
 
 def base_on_hub(name: str) -> str | None:
     """``base_of`` for a Hub name: the base of an adapter that is published there. Raises ModelError."""
-    if Path(name).is_dir() or find_spec("peft") is None:
+    if Path(name).is_dir() or not is_installed("peft"):
         return None
     from transformers.utils.peft_utils import find_adapter_config_file
 
@@ -67,8 +67,8 @@ def base_on_hub(name: str) -> str | None:
 
 def check_adapter(model: str, base: str) -> None:
     """Raises ModelError where peft, the adapter's base, or its weights are missing or cannot be read."""
-    if find_spec("peft") is None:
-        raise ModelError(f"{model}: is an adapter, which needs peft: pip install 'softpref[peft]'")
+    if not is_installed("peft"):
+        raise ModelError(f"{model}: is an adapter, which {how_to_install('peft')}")
     if is_missing_folder(base):
         raise ModelError(f"{model}: is an adapter of {base}, which is not there; put it back, or correct {ADAPTER_FILE}")
     file = Path(model) / ADAPTER_WEIGHTS

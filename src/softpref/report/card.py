@@ -49,7 +49,7 @@ class CardOptions:
 def model_card(folder: str | Path, options: CardOptions | None = None) -> str:
     """The card as Markdown with YAML front matter.
 
-    Raises InputError where the folder holds no run, ModuleNotFoundError without huggingface_hub (``softpref[train]``).
+    Raises InputError where the folder holds no run, ModuleNotFoundError without huggingface_hub (``softpref[hub]``).
     """
     from huggingface_hub import ModelCardData
 

@@ -28,6 +28,7 @@ from softpref.data.pairs import Completion, PairSet, Reading, fingerprint
 from softpref.data.places import Data, data_name, held_out_options
 from softpref.data.read_options import ReadOptions
 from softpref.errors import InputError, InterruptedRunError, OptionError, nearest
+from softpref.extras import require
 from softpref.generation.engine import deciding
 from softpref.judges.base import Judge
 from softpref.loading.models import load_model, load_tokenizer
@@ -393,10 +394,9 @@ def _comparable(name: str, record: RunRecord) -> Any:
 def _peft_config(arguments: Mapping[str, Any] | None) -> Any:
     if arguments is None:
         return None
-    try:
-        from peft import LoraConfig
-    except ImportError:
-        raise OptionError("peft needs the package of that name: pip install 'softpref[peft]'") from None
+    require("peft:", "peft")
+    from peft import LoraConfig
+
     known = {f.name for f in fields(LoraConfig) if f.init}
     for key in arguments:
         if key not in known:

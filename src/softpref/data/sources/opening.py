@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from softpref.data.readers import MISSING, READERS, Rows, read_rows, suffix_of
+from softpref.data.readers import READERS, Rows, read_rows, suffix_of
 from softpref.errors import InputError, OptionError, first_line
+from softpref.extras import how_to_install
 
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+\Z")
 
@@ -53,7 +54,7 @@ def _load(place: Place) -> Iterator[dict[str, Any]]:
     try:
         import datasets
     except ImportError:
-        raise OptionError(f"{place.data}: {MISSING.format('datasets')}") from None
+        raise OptionError(f"{place.data}: {how_to_install('datasets')}") from None
     try:
         found = datasets.load_dataset(
             place.data, place.subset, data_dir=place.data_dir, split=place.split or "train", revision=place.revision
