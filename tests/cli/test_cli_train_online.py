@@ -64,6 +64,7 @@ def test_a_run_says_how_it_was_labelled(finished):
         "top_p": 1.0,
         "max_new_tokens": 8,
         "generation_batch_size": 32,
+        "chat_template_kwargs": None,
         "judge": plan_world_judge(3).identity,
     }
     assert run["data"]["tokens"]["kept"] == 6

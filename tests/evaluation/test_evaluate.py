@@ -134,7 +134,7 @@ def test_a_column_with_a_gap_names_the_row(folders, tmp_path):
     path.write_text("prompt,best\nwait,tea\n\nserve,\nboil,tea\n", encoding="utf-8")
     write_rows(tmp_path / "test.jsonl", [{"prompt": "wait", "best": "tea"}, {"prompt": "serve", "best": None}])
     for name, row in (("test.jsonl", 2), ("test.csv", 4)):
-        with pytest.raises(InputError, match=f"{name}: row {row} has no best"):
+        with pytest.raises(InputError, match=rf"{name}: 1 fault\n  row {row}, best: is missing; give a response in every row"):
             evaluate(folders["policy"], "best", tmp_path / name, JUDGE, tmp_path / name[-3:], Sampling(max_new_tokens=2))
 
 

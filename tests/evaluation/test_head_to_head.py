@@ -147,7 +147,7 @@ def test_one_method_is_no_comparison(files, tmp_path):
 def test_a_file_with_a_fault_stops_it_before_anything_is_generated(files, tmp_path):
     write_rows(tmp_path / "bad.jsonl", [{"prompt": PROMPTS[0]}])
     write_rows(tmp_path / "data.jsonl", [{"prompt": p} for p in PROMPTS])
-    with pytest.raises(InputError, match=r"bad\.jsonl: row 1 has no response"):
+    with pytest.raises(InputError, match=r"bad\.jsonl: 1 fault\n  row 1, response: is missing; give a response in every row"):
         head_to_head(["/nowhere", str(tmp_path / "bad.jsonl")], tmp_path / "data.jsonl", JUDGE, tmp_path / "out")
     assert not (tmp_path / "out" / "responses").exists()
 

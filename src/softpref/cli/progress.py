@@ -22,8 +22,9 @@ class Bar:
     """One task, shown while a ``with`` block lasts. ``options`` are those of ``rich.progress.Progress``."""
 
     def __init__(self, what: str, total: int | None, *columns: ProgressColumn, note: str = "", **options: Any) -> None:
-        # stdout stays what it is where it is a file or a pipe; on a terminal its lines go above the bar
-        options = {"redirect_stdout": sys.stdout.isatty(), **options}
+        # stdout stays what it is where it is a file or a pipe; on a terminal its lines go above the bar.
+        # Where stderr is no terminal, a bar that stops would write an empty line.
+        options = {"redirect_stdout": sys.stdout.isatty(), "disable": not sys.stderr.isatty(), **options}
         self._progress = Progress(*columns, console=Console(file=sys.stderr), transient=True, **options)
         self._task = self._progress.add_task(what, total=total, note=note)
 

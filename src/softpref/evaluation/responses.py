@@ -180,7 +180,7 @@ def from_column(rows: Sequence[tuple[int, dict[str, Any]]], column: str, name: s
 
 def _answer(row: RowReader, column: str) -> Text | None:
     if not row.has(column):
-        row.fault(column, "is missing", "name a column that holds a response in every row")
+        row.fault(column, "is missing", "give a response in every row")
         return None
     # a model answers messages with bare text
     return row.text(column) if isinstance(row.values[column], str) else row.response(column, row.values.get("prompt"))
