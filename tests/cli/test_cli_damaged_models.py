@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from run_folders import run_record
 from softpref.cli.main import main
 from softpref.demo.small_model import save, small_llama
 
@@ -34,13 +35,8 @@ def place(word_tokenizer, tmp_path_factory):
     rows = [{"prompt": f"make tea {i} :", "chosen": " boil the water", "rejected": " wait", "soft_label": 0.9} for i in range(2)]
     (root / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     for name in ("model", "nan", "missing", "tokenizer"):
-        record = {
-            "method": {"loss_type": "gdpo", "reduction": "sum", "arguments": {"beta": 0.3}},
-            "reference": "abc",
-            "model": {"start": str(model)},
-            "data": {"file": str(root / "pairs.jsonl")},
-        }
-        (root / name / "run.json").write_text(json.dumps(record))
+        changes = {"reference": "abc", "model": {"start": str(model)}, "data": {"file": str(root / "pairs.jsonl")}}
+        run_record(**changes).write(root / name / "run.json")
     return root
 
 

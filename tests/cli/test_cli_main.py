@@ -9,6 +9,7 @@ from importlib.metadata import entry_points
 
 import pytest
 
+from run_folders import run_record
 from softpref import __version__
 from softpref.cli.main import COMMANDS, DONE, FAULT, INPUT_WRONG, INTERRUPTED, NOBODY_READS, main
 from softpref.cli.options import parse_options
@@ -304,19 +305,7 @@ def test_a_recipe_that_is_not_there(capsys, tmp_path):
 def run_folder(tmp_path):
     from_folder = tmp_path / "run"
     from_folder.mkdir()
-    (from_folder / "run.json").write_text(
-        json.dumps(
-            {
-                "method": {"base": "dpo", "label_treatment": "hard", "arguments": {}},
-                "reference": None,
-                "seed": 1,
-                "command": "",
-                "data": {"file": "p", "fingerprint": "f", "tokens": {"kept": 1}, "labels": None},
-                "versions": {},
-                "model": {"start": "m", "identity": "i"},
-            }
-        )
-    )
+    run_record().write(from_folder / "run.json")
     return from_folder
 
 
