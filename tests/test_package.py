@@ -145,6 +145,7 @@ def test_the_core_holds_its_rule(path):
         "importlib",
         "inspect",
         "math",
+        "re",
         "typing",
     }
     assert {stem(name) for name in imports(path)} <= allowed

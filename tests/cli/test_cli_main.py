@@ -88,6 +88,7 @@ def test_the_commands_stand_in_the_order_of_the_work():
         "import",
         "label",
         "recipes",
+        "losses",
         "reference",
         "train",
         "evaluate",

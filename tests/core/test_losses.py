@@ -158,7 +158,8 @@ def test_ropo_s_own_paper_is_one_choice_of_alpha_and_gamma(logps, b, a):
 def test_a_base_loss_says_whether_it_reads_a_reference(name, base):
     """``needs_reference`` is true exactly where moving the reference of one side moves the loss."""
     here, moved = pair_of([(-3, -4, -3.5, -3)]), pair_of([(-3, -4, -2.5, -3)])
-    changes = bool(base.function(here, **beta_of(base)) != base.function(moved, **beta_of(base)))
+    filled = {name: tensor(0.7) for name in ("soft_label", "tie") if name in base.parameters}
+    changes = bool(base.function(here, **beta_of(base), **filled) != base.function(moved, **beta_of(base), **filled))
     assert changes == base.needs_reference
 
 

@@ -183,8 +183,8 @@ def test_a_list_of_one_loss_is_that_loss(tmp_path):
         ([], "one loss is trained at a time"),
         (["ipo"], "reduction='mean' for TRL's"),
         (["sft"], "a mean over the tokens of a batch"),
-        (["sigmoid_norm"], "write loss_type='dpo', reduction='mean'"),
-        ("apo_zero", "loss_type 'apo_zero' is TRL's"),
+        (["aot_unpaired"], "it sorts a batch's pairs"),
+        ("aot", "loss_type 'aot' is TRL's"),
     ],
 )
 def test_a_loss_with_another_meaning_is_refused(loss_type, message, tmp_path):

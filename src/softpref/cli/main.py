@@ -23,6 +23,7 @@ COMMANDS = {
     "import": "make pairs of a published data set, from the Hub or a file",
     "label": "turn pairs into soft labels by a judge asked in both orders",
     "recipes": "list the recipes that come with softpref, or print one",
+    "losses": "list the base losses: formula, treatments, arguments, source",
     "reference": "score pairs under the reference once, for all runs on them",
     "train": "train a model on pairs with soft labels, or on completions",
     "evaluate": "generate, judge both orders, and report win rates with intervals",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from softpref.core.base_losses import LOSSES as LOSSES
+    from softpref.core.method import Extras as Extras
     from softpref.core.pair import PairLogps as PairLogps
     from softpref.core.pair import geometric_average as geometric_average
     from softpref.core.pair import swap as swap
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "ALIASES": "softpref.core.treatments",
+    "Extras": "softpref.core.method",
     "LOSSES": "softpref.core.base_losses",
     "TREATMENTS": "softpref.core.treatments",
     "PairLogps": "softpref.core.pair",
@@ -27,7 +29,7 @@ _HOMES = {
     "swap": "softpref.core.pair",
 }
 
-__all__ = ["ALIASES", "LOSSES", "TREATMENTS", "PairLogps", "geometric_average", "preference_loss", "swap"]
+__all__ = ["ALIASES", "LOSSES", "TREATMENTS", "Extras", "PairLogps", "geometric_average", "preference_loss", "swap"]
 
 
 if not TYPE_CHECKING:  # a type checker would take any name for Any

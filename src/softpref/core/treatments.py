@@ -4,82 +4,40 @@
     conservative  p · base(pair) + (1 − p) · base(pair, sides swapped)        linear mixture: cDPO, cIPO
     geometric     base(geometric_average(pair, p))                            arXiv 2409.06691: GDPO, GIPO, GROPO
 
-Order: reduce (sum, or mean over response tokens), then average, then base loss.
+Order: reduce (sum, or mean over response tokens), then average, then base loss. A few losses read p themselves and take none.
 """
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from softpref.core.base_losses import LOSSES, BaseLoss
-from softpref.core.pair import REDUCTIONS, PairLogps, geometric_average, reduce, swap
+from softpref.core.base_losses import FILLED_IN, LOSSES, BaseLoss
+from softpref.core.method import Extras, Method
+from softpref.core.names import ALIASES, OWN, TREATMENTS, default_beta, has_beta, resolve_names
+from softpref.core.pair import REDUCTIONS, PairLogps
 from softpref.errors import OptionError, nearest
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-TREATMENTS = ("hard", "conservative", "geometric")
-
-# Published names only. Nothing is parsed out of a name, and a method without a published name has none here.
-# None leaves the treatment to the caller. GDPO is the paper's; another GDPO (arXiv 2601.05242) is unrelated.
-ALIASES: dict[str, tuple[str, str | None]] = {
-    "cdpo": ("dpo", "conservative"),
-    "gdpo": ("dpo", "geometric"),
-    "cipo": ("ipo", "conservative"),
-    "gipo": ("ipo", "geometric"),
-    "gropo": ("ropo", "geometric"),
-    "sigmoid": ("dpo", None),
-    "hinge": ("slic", None),
-}
-
-
-@dataclass(frozen=True)
-class Method:
-    """A base loss by name, the treatment of its label, and the arguments it runs with. Made by ``resolve``."""
-
-    name: str
-    treatment: str
-    arguments: Mapping[str, Any]
-    reduction: str
-    scale_target: bool = True
-
-    @property
-    def base(self) -> BaseLoss:
-        """The entry in ``LOSSES``."""
-        return LOSSES[self.name]
-
-    def __call__(self, pair: PairLogps, soft_label: Tensor | None = None) -> Tensor:
-        """Loss per pair, (B,), unweighted. ``soft_label`` of shape (B,); None only with ``hard``."""
-        if self.base.needs_reference and pair.ref_chosen is None:
-            raise ValueError(f"{self.name} compares the policy with a reference: give ref_chosen and ref_rejected")
-        reduced = reduce(pair, self.reduction)
-        if self.treatment == "hard":
-            return self.base.function(reduced, **self.arguments)
-        if soft_label is None:
-            raise ValueError(f"label_treatment {self.treatment!r} needs a soft_label; without one, use 'hard'")
-        if soft_label.shape != pair.chosen.shape:
-            raise ValueError(f"soft_label has shape {tuple(soft_label.shape)}, chosen has {tuple(pair.chosen.shape)}")
-        label = soft_label.to(pair.chosen.dtype)
-        return (self._conservative if self.treatment == "conservative" else self._geometric)(reduced, label)
-
-    def _conservative(self, pair: PairLogps, soft_label: Tensor) -> Tensor:
-        if self.base.conservative is not None:
-            return self.base.conservative(pair, soft_label, **self.arguments)
-        base = self.base.function
-        return soft_label * base(pair, **self.arguments) + (1 - soft_label) * base(swap(pair), **self.arguments)
-
-    def _geometric(self, pair: PairLogps, soft_label: Tensor) -> Tensor:
-        scale = {}
-        if self.scale_target and "target_scale" in _parameters(self.base.function):
-            scale["target_scale"] = (2 * soft_label - 1).abs()
-        return self.base.function(geometric_average(pair, soft_label), **self.arguments, **scale)
+__all__ = [
+    "ALIASES",
+    "OWN",
+    "TREATMENTS",
+    "Extras",
+    "Method",
+    "default_beta",
+    "equals_teach_nothing",
+    "has_beta",
+    "preference_loss",
+    "resolve",
+    "treatments_of",
+]
 
 
 def preference_loss(
@@ -91,6 +49,8 @@ def preference_loss(
     beta: float | None = None,
     reduction: str | None = None,
     scale_target: bool | None = None,
+    tie: Tensor | None = None,
+    extras: Extras | None = None,
     **loss_args: Any,
 ) -> Tensor:
     """Loss of each pair, (B,), unweighted: a base loss under a label treatment.
@@ -101,20 +61,23 @@ def preference_loss(
             since in bf16 a label of 0.501 is a tie.
         soft_label: (B,) in [0, 1], p = P(chosen ≻ rejected | prompt). May be None with ``hard`` only, which never
             reads it: orient pairs to p ≥ ½ before (readers in ``softpref.data`` do).
-        treatment: ``hard``, ``conservative`` or ``geometric``; None means the alias's own, or ``hard``.
+        treatment: ``hard``, ``conservative`` or ``geometric``; None means the alias's own, or ``hard``. A loss that reads p
+            itself takes none.
         beta: strength of the pull to the reference; required by every loss that has one.
         reduction: ``sum`` or ``mean`` over response tokens; None means the loss's own (``BaseLoss.reduction``).
         scale_target: under ``geometric``, a fixed target (IPO's 1/(2β), hinge's δ) is multiplied by ``|2p − 1|``, which
             gives the paper's GIPO. False keeps it fixed: for IPO that target explodes relative to the margin near ½.
+        tie: (B,) in [0, 1], P(tie), of which half is in p; for the losses that model ties, and read by no other.
+        extras: what may be added to any loss.
         loss_args: the base loss's own arguments.
 
     Raises:
-        OptionError: an unknown name or argument, a treatment that contradicts an alias, or ``geometric`` for a loss
-            under which two equal sides would still be pushed.
-        ValueError: a needed soft label, reference or length is missing.
+        OptionError: an unknown name or argument, a treatment that contradicts an alias, ``geometric`` for a loss
+            under which two equal sides would still be pushed, or an option that would have no effect.
+        ValueError: a needed soft label, reference, length or probability of a tie is missing.
     """
-    method = resolve(loss_type, treatment=treatment, beta=beta, reduction=reduction, scale_target=scale_target, **loss_args)
-    return method(pair, soft_label)
+    options: dict[str, Any] = {"treatment": treatment, "beta": beta, "reduction": reduction, "scale_target": scale_target}
+    return resolve(loss_type, extras=extras, **options, **loss_args)(pair, soft_label, tie)
 
 
 def resolve(
@@ -124,10 +87,11 @@ def resolve(
     beta: float | None = None,
     reduction: str | None = None,
     scale_target: bool | None = None,
+    extras: Extras | None = None,
     **loss_args: Any,
 ) -> Method:
     """The method that these options name; see ``preference_loss`` for what they mean and what is raised."""
-    name, treatment = _resolve_names(loss_type, treatment)
+    name, treatment = resolve_names(loss_type, treatment)
     base = LOSSES[name]
     if reduction is not None and reduction not in REDUCTIONS:
         raise OptionError(f"reduction is {reduction!r}; it can be 'sum' or 'mean'")
@@ -137,52 +101,56 @@ def resolve(
             f"{name} has no geometric form: two equal sides would still be pushed, "
             "so a pair with p = 0.5 would teach after all; use label_treatment 'hard' or 'conservative'"
         )
-    has_target = treatment == "geometric" and "target_scale" in _parameters(base.function)
+    has_target = treatment == "geometric" and "target_scale" in base.parameters
     if scale_target is not None and not has_target:
         raise OptionError(f"scale_target has no effect with {name}, {treatment}: leave it out")
-    return Method(name, treatment, arguments, reduction or base.reduction, scale_target is not False)
+    method = Method(name, treatment, arguments, reduction or base.reduction, scale_target is not False, extras or Extras())
+    _check_extras(method)
+    return method
 
 
-def has_beta(loss_type: str) -> bool:
-    """Whether the loss behind this name takes a beta. Unknown names are said to, so that ``resolve`` names the fault."""
-    name, _ = ALIASES.get(loss_type, (loss_type, None))
-    return name not in LOSSES or "beta" in _parameters(LOSSES[name].function)
+def treatments_of(name: str, **arguments: Any) -> tuple[str, ...]:
+    """The treatments that a base loss has with these arguments, or ``OWN`` alone where it reads p itself."""
+    base = LOSSES[name]
+    if base.reads_label:
+        return (OWN,)
+    if not base.needs_rejected:
+        return ("hard",)
+    if "beta" in base.parameters:
+        arguments = {"beta": base.beta, **arguments}
+    suits = equals_teach_nothing(base, tuple(sorted(arguments.items())))
+    return tuple(one for one in TREATMENTS if one != "geometric" or suits)
 
 
 def equals_teach_nothing(base: BaseLoss, arguments: tuple[tuple[str, Any], ...]) -> bool:
-    """Whether ``base(c, c)`` is constant in c: exactly then geometric averaging keeps its promise at p = ½."""
-    return _equal_sides_are_constant(base.function, arguments)
+    """Whether ``base(c, c)`` is constant in c: exactly then geometric averaging keeps its promise at p = ½.
+
+    A part that anchors the policy is no comparison, and is held still. A loss that reads p itself is not averaged.
+    """
+    return not base.reads_label and _equal_sides_are_constant(base.function, arguments, base.parameters & FILLED_IN)
 
 
 @cache
-def _equal_sides_are_constant(function: Callable[..., Tensor], arguments: tuple[tuple[str, Any], ...]) -> bool:
+def _equal_sides_are_constant(
+    function: Callable[..., Tensor], arguments: tuple[tuple[str, Any], ...], filled: frozenset[str]
+) -> bool:
     side = torch.tensor([-900.0, -31.0, -2.5, -0.1], dtype=torch.float64)
     reference = side.flip(0)
-    values = function(PairLogps(side, side, reference, reference), **dict(arguments))
+    still = torch.full_like(side, -7.0)
+    held = {"anchor": PairLogps(still, still + 2, still + 1, still - 1), "tie": torch.full_like(side, 0.25)}
+    given = {**dict(arguments), **{name: value for name, value in held.items() if name in filled}}
+    values = function(PairLogps(side, side, reference, reference), **given)
     return bool(torch.allclose(values, values[0].expand_as(values), rtol=1e-9, atol=1e-12))
 
 
-def _resolve_names(loss_type: str, treatment: str | None) -> tuple[str, str]:
-    if treatment is not None and treatment not in TREATMENTS:
-        raise OptionError(f"label_treatment {treatment!r} is unknown{nearest(treatment, TREATMENTS)}")
-    if loss_type not in LOSSES and loss_type not in ALIASES:
-        raise OptionError(f"loss_type {loss_type!r} is unknown{nearest(loss_type, [*LOSSES, *ALIASES])}")
-    name, own = ALIASES.get(loss_type, (loss_type, None))
-    if own is not None and treatment not in (None, own):
-        raise OptionError(
-            f"loss_type {loss_type!r} is {name} with label_treatment {own!r}, but label_treatment {treatment!r} was given: "
-            f"leave it out, or write loss_type {name!r}"
-        )
-    return name, treatment or own or "hard"
-
-
 def _check_arguments(name: str, base: BaseLoss, beta: float | None, loss_args: Mapping[str, Any]) -> dict[str, Any]:
-    known = _parameters(base.function) - {"target_scale"}
+    known = base.parameters - FILLED_IN
     for argument, value in loss_args.items():
         if argument not in known:
             own = known - {"beta"}
             raise OptionError(f"{name} has no argument {argument!r}" + (nearest(argument, own) if own else "; it takes none"))
         _check_number(argument, value)
+        _check_range(name, argument, value, base)
     if "beta" not in known:
         if beta is not None:
             raise OptionError(f"{name} has no beta: leave it out")
@@ -200,7 +168,31 @@ def _check_number(argument: str, value: Any, where: str = "") -> None:
         raise OptionError(f"{argument} is {value!r}; it must be a finite number{where}")
 
 
-@cache
-def _parameters(function: Callable[..., Tensor]) -> frozenset[str]:
-    parameters = inspect.signature(function).parameters.values()
-    return frozenset(p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY)
+def _check_range(name: str, argument: str, value: float, base: BaseLoss) -> None:
+    low, end = base.ranges.get(argument, (-math.inf, math.inf))
+    if not low <= value < end:
+        below = f" and below {end:g}" if end < math.inf else ""
+        raise OptionError(f"{argument} of {name} is {value}; it must be at least {low:g}{below}")
+
+
+def _check_extras(method: Method) -> None:
+    """Raises OptionError for an option out of its range, or without effect on this method."""
+    extras, name = method.extras, method.name
+    for option, end in (("sft_weight", math.inf), ("length_penalty", math.inf), ("flip_rate", 0.5)):
+        value = getattr(extras, option)
+        if value is None:
+            continue
+        _check_number(option, value)
+        if not 0 <= value < end:
+            raise OptionError(f"{option} is {value}; it must be at least 0" + (f" and below {end:g}" if end < math.inf else ""))
+    without: list[tuple[str, bool, str]] = [
+        ("sft_weight", not method.needs_rejected, f"{name} is that term itself"),
+        ("length_penalty", "beta" not in method.arguments, f"{name} has no beta"),
+        ("length_penalty", method.reduction == "mean", "means over tokens have the length divided out"),
+        ("flip_rate", method.treatment == "hard", "label_treatment 'hard' reads no probability"),
+        ("policy_weighting", not method.needs_rejected, f"{name} compares no responses"),
+        ("reference_free", not method.base.needs_reference, f"{name} needs no reference"),
+    ]
+    for option, idle, why in without:
+        if getattr(extras, option) and idle:
+            raise OptionError(f"{option} has no effect: {why}; leave it out")

@@ -38,6 +38,12 @@ class PreferencePair:
     chat_template_kwargs: Mapping[str, Any] | None = None
     chosen_is_preferred: bool = True
 
+    @property
+    def tie(self) -> float | None:
+        """P(tie): the share of ties among the votes that p was made of, half of which is in p; None where nothing says."""
+        votes = self.label_source.get("votes")
+        return None if not votes or len(votes) != 3 else votes[2] / sum(votes)
+
 
 @dataclass(frozen=True)
 class Completion:

@@ -7,7 +7,7 @@ import json
 import logging
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import date
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 # To be raised with every change of how text becomes tokens.
-FORMAT = 2
+FORMAT = 3
 SIDES = ("prompt", "chosen", "rejected")
 # The name of the array that holds the SHA-256 over the others.
 DIGEST = "digest"
@@ -76,7 +76,8 @@ def tokenizer_identity(tokenizer: Any) -> str | None:
 
 def _write(path: Path, pairs: TokenizedPairs) -> None:
     arrays: dict[str, Any] = {
-        "soft_label": np.array([np.nan if row.soft_label is None else row.soft_label for row in pairs.rows]),
+        "soft_label": _optional(row.soft_label for row in pairs.rows),
+        "tie": _optional(row.tie for row in pairs.rows),
         "weight": np.array([row.weight for row in pairs.rows]),
         "row": np.array([row.row for row in pairs.rows], dtype=np.int64),
         "counts": np.array(list(pairs.counts.as_dict().values()), dtype=np.int64),
@@ -88,6 +89,10 @@ def _write(path: Path, pairs: TokenizedPairs) -> None:
     arrays[DIGEST] = np.array(_digest(arrays))
     with suppress(OSError, StorageError), atomic_bytes(path) as file:
         np.savez(file, **arrays)
+
+
+def _optional(values: Iterable[float | None]) -> np.ndarray:
+    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
 
 
 def _digest(arrays: Mapping[str, Any]) -> str:
@@ -117,7 +122,7 @@ def _read(path: Path) -> TokenizedPairs | None:
 
 def _pairs(arrays: Mapping[str, Any]) -> TokenizedPairs:
     sides = [np.split(arrays[side], arrays[f"{side}_ends"][:-1]) for side in SIDES]
-    labels = [None if np.isnan(label) else label for label in arrays["soft_label"].tolist()]
-    rest = zip(*sides, labels, arrays["weight"].tolist(), arrays["row"].tolist(), strict=True)
+    labels, ties = ([None if np.isnan(x) else x for x in arrays[name].tolist()] for name in ("soft_label", "tie"))
+    rest = zip(*sides, labels, arrays["weight"].tolist(), arrays["row"].tolist(), ties, strict=True)
     rows = [TokenizedPair(*(ids.tolist() for ids in row[:3]), *row[3:]) for row in rest]
     return TokenizedPairs(rows, TokenCounts(*arrays["counts"].tolist()))

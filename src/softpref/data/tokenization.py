@@ -27,7 +27,7 @@ AT_ONCE = 1000
 
 @dataclass(frozen=True)
 class TokenizedPair:
-    """Token ids of one pair. ``rejected`` is empty where only the chosen side is trained on."""
+    """Token ids of one pair. ``rejected`` is empty where only the chosen side is trained on. ``tie`` is P(tie), if known."""
 
     prompt: list[int]
     chosen: list[int]
@@ -35,6 +35,7 @@ class TokenizedPair:
     soft_label: float | None
     weight: float
     row: int
+    tie: float | None = None
 
     @property
     def sequences(self) -> tuple[list[int], list[int], list[int]]:
@@ -213,9 +214,9 @@ def _row(draft: _Drafted, encoder: PromptEncoder, options: TokenOptions, counts:
             counts.boundary += 1
             return None
         return Fault(row.row, error.side, error.problem, error.mend)
-    label = row.soft_label if isinstance(row, PreferencePair) else None
+    label, tie = (row.soft_label, row.tie) if isinstance(row, PreferencePair) else (None, None)
     rejected = sides[1] if len(sides) > 1 else []
-    fitted = _fit(TokenizedPair(prompt, sides[0], rejected, label, row.weight, row.row), options, counts)
+    fitted = _fit(TokenizedPair(prompt, sides[0], rejected, label, row.weight, row.row, tie), options, counts)
     counts.common += common and fitted is not None and prompt != encoder.prompt(draft.prompt)
     return fitted
 

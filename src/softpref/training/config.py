@@ -10,15 +10,13 @@ from typing import Any, TypeVar
 import torch
 from transformers import TrainingArguments
 
-from softpref.core.treatments import Method, has_beta, resolve
+from softpref.core.treatments import Method, default_beta, resolve
 from softpref.data.batching import default_tokens
 from softpref.data.tokenization import TokenOptions
 from softpref.errors import OptionError, nearest
 from softpref.scoring.self_check import SHARING
 from softpref.training.options import PreferenceOptions
 from softpref.training.trl_arguments import REFUSED, refuse_without_effect, translated, trl_loss
-
-DEFAULT_BETA = 0.1
 
 # True by default in TRL, where it drops columns; here it would have nothing to act on.
 _NOT_KEPT = ("remove_unused_columns",)
@@ -87,9 +85,7 @@ class SoftPreferenceConfig(PreferenceOptions, TrainingArguments):
         for name in ("beta", "treatment", "reduction"):
             if name in self.loss_args:
                 raise OptionError(f"loss_args.{name} belongs outside loss_args")
-        beta = self.beta
-        if beta is None and has_beta(self.loss_type):
-            beta = DEFAULT_BETA
+        beta = default_beta(self.loss_type) if self.beta is None else self.beta
         return resolve(self.loss_type, treatment=self.label_treatment, beta=beta, reduction=self.reduction, **self.loss_args)
 
     def token_options(self, context: int | None = None) -> TokenOptions:
@@ -110,7 +106,7 @@ class SoftPreferenceConfig(PreferenceOptions, TrainingArguments):
             raise OptionError(f"max_tokens_per_batch is {self.max_tokens_per_batch}; give a number of tokens")
         if self.prefix_sharing == "on" and self.torch_compile:
             raise OptionError("prefix_sharing 'on' and torch_compile exclude one another: leave one out")
-        if not self.method().base.needs_reference:
+        if not self.method().needs_reference:
             for name in ("precompute_ref_log_probs", "reference_cache"):
                 if getattr(self, name):
                     raise OptionError(f"{name} has no effect: {self.method().name} needs no reference; leave it out")
@@ -124,7 +120,7 @@ class SoftPreferenceConfig(PreferenceOptions, TrainingArguments):
             raise OptionError(f"ties is {self.ties!r}; it can be 'drop' or 'keep'")
         if self.ties is not None and self.method().treatment != "hard":
             raise OptionError(f"ties has no effect with label_treatment {self.method().treatment!r}: leave it out")
-        if not self.method().base.needs_rejected and self.method().treatment != "hard":
+        if not self.method().needs_rejected and self.method().treatment != "hard":
             raise OptionError(f"{self.method().name} trains on the chosen side alone, as it stands: leave label_treatment out")
         for name in REFUSED.keys() & {field.name for field in fields(self)}:
             refuse_without_effect(name, getattr(self, name))

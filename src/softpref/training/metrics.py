@@ -30,7 +30,7 @@ def pair_metrics(method: Method, pair: PairLogps, soft_label: Tensor | None, wei
     effective weight of 0 is a batch that teaches nothing.
     """
     pair = reduce(pair, method.reduction)
-    if not method.base.needs_rejected:
+    if not method.needs_rejected:
         return {"chosen_logps": (pair.chosen.detach(), weight)}
     margin = pair.margin.detach()
     found: Weighted = {
@@ -56,7 +56,7 @@ def trl_metrics(method: Method, pair: PairLogps, weight: Tensor) -> Weighted:
     the higher reward; a tie counts 0.
     """
     metrics: Weighted = {"logps/chosen": (pair.chosen.detach(), weight)}
-    if not method.base.needs_rejected:
+    if not method.needs_rejected:
         return metrics
     metrics["logps/rejected"] = (pair.rejected.detach(), weight)
     beta = method.arguments.get("beta")

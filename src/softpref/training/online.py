@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import TrainerCallback
 
+from softpref.core.method import Method
 from softpref.core.pair import PairLogps, reduce
 from softpref.data.pairs import as_answer, fingerprint
 from softpref.data.tokenization import TokenizedPair, TokenizedPairs
@@ -311,6 +312,13 @@ class _Begin(TrainerCallback):
             close()
 
 
+def _check_method(method: Method) -> None:
+    if not method.needs_rejected:
+        raise OptionError(f"{method.name} compares no responses, so it has no online form")
+    if method.needs_tie:
+        raise OptionError(f"{method.name} models ties, and a label made online does not say how probable one is")
+
+
 def check_online(args: SoftPreferenceConfig, online: OnlineOptions, judge: Judge | None) -> None:
     """Refuse what online training would ignore, and labels that could teach nothing. Raises OptionError."""
     method = args.method()
@@ -322,8 +330,7 @@ def check_online(args: SoftPreferenceConfig, online: OnlineOptions, judge: Judge
             if judge is None
             else "a judge has no effect with online.labels 'self': leave it out"
         )
-    if not method.base.needs_rejected:
-        raise OptionError(f"{method.name} compares no responses, so it has no online form")
+    _check_method(method)
     if args.precompute_ref_log_probs:
         raise OptionError("precompute_ref_log_probs is on, but online there are no pairs before training: leave it out")
     for name, default in (("truncation", "drop"), ("boundary", "error"), ("reference_cache", None)):

@@ -11,10 +11,10 @@ class PreferenceOptions:
     """Which loss on which labels, and how its log-probs are computed.
 
     Attributes:
-        loss_type: A base loss (dpo, ipo, ropo, slic, sft) or a published name: gdpo, cdpo, gipo, cipo, gropo, sigmoid, hinge.
+        loss_type: A base loss (dpo, ipo, simpo, orpo, …) or a published name (gdpo, cdpo, gipo, …); softpref losses lists them.
         label_treatment: hard, conservative or geometric; the published name's own, or hard, if not given. Data without soft
             labels need an explicit hard.
-        beta: Strength of the pull to the reference; 0.1 if not given and the loss has one.
+        beta: Strength of the pull to the reference; the loss's own (softpref losses; 0.1 for most) if not given.
         loss_args: The base loss's own arguments, such as alpha and gamma of ropo; checked against its signature.
         reduction: Log-probs as sum or mean over response tokens; the loss's own if not given.
         ties: Under hard a pair with p = 0.5 has no better side: drop (weight 0, counted; so if not given) or keep it.

@@ -42,7 +42,7 @@ logger = logging.getLogger(__name__)
 
 def precomputes(args: SoftPreferenceConfig, rows: Sequence[TokenizedPair] | None) -> bool:
     """Whether the reference is scored before training: as asked for, or else where the run sees every pair."""
-    if args.precompute_ref_log_probs is not None or not args.method().base.needs_reference:
+    if args.precompute_ref_log_probs is not None or not args.method().needs_reference:
         return bool(args.precompute_ref_log_probs)
     if rows is None or args.fsdp or args.deepspeed:
         return False
@@ -86,7 +86,7 @@ def make_reference(
     Raises OptionError for a reference that is not needed, or that training would change.
     """
     method = args.method()
-    if not method.base.needs_reference:
+    if not method.needs_reference:
         if ref_model is not None:
             raise OptionError(f"{method.name} needs no reference: leave ref_model out")
         return None

@@ -17,6 +17,7 @@ import torch
 from transformers import Trainer
 from transformers.trainer_utils import EvalLoopOutput, PredictionOutput, rotate_checkpoints
 
+from softpref.core.names import OWN
 from softpref.core.pair import PairLogps
 from softpref.data.batching import micro_batches
 from softpref.data.files import writing
@@ -178,7 +179,7 @@ class SoftPreferenceTrainer(Trainer):
         rows = rows_of(dataset, name)
         self._check_labels(rows, name, args)
         options = args.token_options(context)
-        sides = self.method.base.needs_rejected
+        sides = self.method.needs_rejected
         tokenized = cached_tokens(
             rows,
             tokenizer,
@@ -196,7 +197,7 @@ class SoftPreferenceTrainer(Trainer):
         return tokenized
 
     def _check_labels(self, rows: Sequence[PreferencePair | Completion], name: str, args: SoftPreferenceConfig) -> None:
-        if self.method.base.needs_rejected and any(isinstance(row, Completion) for row in rows):
+        if self.method.needs_rejected and any(isinstance(row, Completion) for row in rows):
             raise InputError(f"{name}: holds completions, but {self.method.name} compares two responses; use loss_type sft")
         pairs = [row for row in rows if isinstance(row, PreferencePair)]
         unlabelled = [row for row in pairs if row.soft_label is None]
@@ -205,20 +206,28 @@ class SoftPreferenceTrainer(Trainer):
                 f"{name}: row {open_[0].row} has no soft_label, and response_1 and response_2 do not say which side is better; "
                 "label the pairs (softpref label), or name the columns chosen and rejected if one is"
             )
-        if self.method.base.needs_rejected and pairs and all(row.soft_label == 0.5 for row in pairs):
+        ties_teach = self.method.needs_tie or self.method.treatment == OWN or not self.method.needs_rejected
+        if pairs and not ties_teach and all(row.soft_label == 0.5 for row in pairs):
             logger.warning("%s: every pair is a tie (p = 0.5): there is nothing to learn from them", name)
         # A bare base loss means hard; but that p was forgotten and that it is not wanted look alike unless said.
         asked_for_hard = self.method.treatment == "hard" and args.label_treatment == "hard"
-        if unlabelled and self.method.base.needs_rejected and not asked_for_hard:
+        if unlabelled and self.method.needs_rejected and not asked_for_hard:
+            hard = ", or set label_treatment to 'hard' to take chosen as simply better" if self.method.treatment != OWN else ""
             raise InputError(
                 f"{name}: row {unlabelled[0].row} has no soft_label; label the pairs (soft_label, votes_1/votes_2, or "
-                "chosen_reward/rejected_reward), or set label_treatment to 'hard' to take chosen as simply better"
+                f"chosen_reward/rejected_reward){hard}"
+            )
+        untied = next((row for row in pairs if row.tie is None), None) if self.method.needs_tie else None
+        if untied is not None:
+            raise InputError(
+                f"{name}: row {untied.row} does not say how probable a tie is, which {self.method.name} models; give votes "
+                "(votes_1, votes_2, votes_tie), or choose another loss_type"
             )
         self._check_hard_on_soft(rows, name, args)
 
     def _check_hard_on_soft(self, rows: Sequence[PreferencePair | Completion], name: str, args: SoftPreferenceConfig) -> None:
         """Under hard a label only says which side is better: where nobody asked for that, it is an error or a warning."""
-        if self.method.treatment != "hard" or not self.method.base.needs_rejected:
+        if self.method.treatment != "hard" or not self.method.needs_rejected:
             return
         soft = next((row for row in rows if row.soft_label not in (None, 0.5, 1.0)), None)  # type: ignore[union-attr]
         if soft is None:
@@ -238,8 +247,9 @@ class SoftPreferenceTrainer(Trainer):
             )
 
     def _weight(self, row: TokenizedPair, args: SoftPreferenceConfig) -> float:
-        """A pair's weight in the loss. Under hard a tie has no better side; SFT takes its chosen side as it stands."""
-        drops_ties = self.method.treatment == "hard" and self.method.base.needs_rejected and args.ties != "keep"
+        """A pair's weight in the loss. Under hard a tie has no better side; SFT, and a loss that models ties, take it too."""
+        hard = self.method.treatment == "hard" and self.method.needs_rejected and not self.method.needs_tie
+        drops_ties = hard and args.ties != "keep"
         return 0.0 if drops_ties and row.soft_label == 0.5 else row.weight
 
     def _weights(self, rows: list[TokenizedPair], device: torch.device) -> Tensor:
@@ -331,7 +341,8 @@ class SoftPreferenceTrainer(Trainer):
             self._step_zero_gate(policy, reference)
         pair = policy.against(reference)
         label = _soft_labels(rows, pair.chosen)
-        losses = self.method(pair, label)
+        tie = _ties(rows, pair.chosen) if self.method.needs_tie else None
+        losses = self.method(pair, label, tie)
         self._guard.watch(rows, self.state.global_step, losses, pair.margin if reference is not None else pair.chosen)
         return losses, pair, label, self._weights(rows, losses.device).to(losses.dtype)
 
@@ -481,7 +492,7 @@ class SoftPreferenceTrainer(Trainer):
         """Σ wℓ / Σ w and the pair metrics over the whole evaluation set, and what ``compute_metrics`` makes of it."""
         means, rows, started = RunningMeans(), 0, time.perf_counter()
         loss_only = self.args.prediction_loss_only if prediction_loss_only is None else prediction_loss_only
-        sides, reference = self.method.base.needs_rejected, self.reference is not None
+        sides, reference = self.method.needs_rejected, self.reference is not None
         predictions = None if loss_only else Predictions(self.accelerator, sides, reference)
         self.model.eval()
         with torch.no_grad(), self.compute_loss_context_manager():
@@ -600,6 +611,10 @@ def _all_rows(*datasets: Any) -> list[TokenizedPair]:
 
 def _row_weights(rows: Sequence[TokenizedPair], like: Tensor) -> Tensor:
     return torch.tensor([row.weight for row in rows], device=like.device, dtype=like.dtype)
+
+
+def _ties(rows: Sequence[TokenizedPair], like: Tensor) -> Tensor:
+    return torch.tensor([row.tie for row in rows], device=like.device, dtype=like.dtype)
 
 
 def _soft_labels(rows: Sequence[TokenizedPair], like: Tensor) -> Tensor | None:

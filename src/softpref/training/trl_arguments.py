@@ -90,12 +90,7 @@ REFUSED: Mapping[str, Refusal] = {
 }
 
 TRL_LOSSES = {
-    "sigmoid_norm": "write loss_type='dpo', reduction='mean'",
-    "robust": "give every row a soft_label and write loss_type='ropo' or 'gdpo'",
-    **dict.fromkeys(
-        ("exo_pair", "nca_pair", "bco_pair", "sppo_hard", "aot", "aot_unpaired", "apo_zero", "apo_down", "discopop"),
-        "it is not there; see docs/losses.md for the losses that are",
-    ),
+    **dict.fromkeys(("aot", "aot_unpaired"), "it sorts a batch's pairs, and a pair's loss is its own; write loss_type='dpo'"),
 }
 
 # Names under which TRL computes another thing. Its list form says that TRL's is meant.
