@@ -96,6 +96,7 @@ def test_the_commands_stand_in_the_order_of_the_work():
         "classify",
         "over-optimisation",
         "inspect",
+        "votes",
         "calibrate",
         "shape",
     ]

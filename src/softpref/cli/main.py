@@ -31,6 +31,7 @@ COMMANDS = {
     "classify": "see whether a model's implicit reward prefers what people prefer",
     "over-optimisation": "show where training took the log-probs of both sides, by label",
     "inspect": "show what a data set holds: labels, lengths, odd values, tokens",
+    "votes": "see how reliable annotators are, and make soft labels of their votes",
     "calibrate": "fit a calibration of a judge's labels, with cross-validated scores",
     "shape": "make skewed, stepped, balanced or noisy label sets",
     "advise": "say which label treatment and beta the evidence favours for labels like these",

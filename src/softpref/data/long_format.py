@@ -10,10 +10,9 @@ from typing import Any
 
 from softpref.data.label_columns import VOTE_KIND, LabelKind
 from softpref.data.pairs import PreferencePair
+from softpref.data.voters import VOTERS
 
 _COUNTS = {1.0: (1.0, 0.0, 0.0), 0.0: (0.0, 1.0, 0.0), 0.5: (0.0, 0.0, 1.0)}
-# Where a pair keeps who voted: P(first side preferred) by name, as ``inspect --annotators meta.annotators`` reads it.
-VOTERS = "annotators"
 
 
 @dataclass

@@ -64,7 +64,7 @@ def held_out_options(options: ReadOptions, reading: Reading) -> ReadOptions:
 
     A split is the first one's alone.
     """
-    prior = options.vote_prior if reading.vote_prior is None or options.votes == "mean" else reading.vote_prior
+    prior = reading.vote_prior if options.votes == "prior" and reading.vote_prior is not None else options.vote_prior
     return replace(options, split=None, subset=None, revision=None, vote_prior=prior)
 
 

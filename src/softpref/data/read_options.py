@@ -16,7 +16,7 @@ ROLES = (
 )  # fmt: skip
 _KNOWN = {
     "identical": ("error", "drop"),
-    "votes": ("prior", "mean"),
+    "votes": ("prior", "mean", "dawid_skene"),
     "both_bad": ("tie", "drop"),
     "ranking": ("ranks", "order"),
     "ranked_pairs": ("all", "adjacent", "best"),
@@ -30,7 +30,8 @@ class ReadOptions:
 
     Attributes:
         identical: pairs whose two sides are the same text are refused (``error``) or dropped and counted (``drop``).
-        votes: vote counts become p through a Beta prior fitted to the file (``prior``), or as their raw ``mean``.
+        votes: vote counts become p through a Beta prior fitted to the file (``prior``), as their raw ``mean``, or, where it is
+            known who voted, through a model of how reliable everybody is (``dawid_skene``).
         vote_prior: the a of a Beta(a, a) to use in place of the fitted one.
         reward_scale: p = s(scale · (chosen_reward − rejected_reward)), in 1 / units of the reward; also for ratings.
         columns: the file's own names of columns, by ours: {chosen: answer_a, rejected: answer_b, winner: preferred}.
@@ -81,8 +82,8 @@ class ReadOptions:
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value > 0):
                 raise OptionError(f"{name} is {value}; it must be a finite number above 0")
-        if self.vote_prior is not None and self.votes == "mean":
-            raise OptionError("vote_prior has no effect with votes='mean': leave one of the two out")
+        if self.vote_prior is not None and self.votes != "prior":
+            raise OptionError(f"vote_prior has no effect with votes={self.votes!r}: leave one of the two out")
         self._check_columns()
         self._check_winner()
         for value, p in self.strength_map.items():

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from softpref.data.columns import COMMON, EVERY, LABELS, asked_about, how_to_mend, how_to_read, looks_read, meant
-from softpref.data.label_columns import LABEL_KINDS, LabelKind
+from softpref.data.label_columns import LABEL_KINDS, VOTE_KIND, LabelKind
 from softpref.data.layout import Layout, pair_layout, prompt_layout
 from softpref.data.long_format import Draft, Merged, merge
 from softpref.data.pairs import TEMPLATE_FIELDS, Completion, PairSet, PreferencePair, Reading, Text, orient
 from softpref.data.read_options import ReadOptions
 from softpref.data.row_reader import RowReader, is_missing
 from softpref.data.side_columns import SIDES
+from softpref.data.voters import fit_annotators
 from softpref.errors import DataError, Fault, OptionError
 
 
@@ -271,11 +272,15 @@ def _labelled(merged: Merged, options: ReadOptions, name: str, reading: Reading,
     drafts, kind = merged.drafts, merged.kind
     if kind is None or not drafts:
         return PairSet(tuple(draft.pair for draft in drafts), name, reading, identical)
-    labels, how = kind.to_labels([draft.label for draft in drafts if draft.label is not None], options)
+    if kind is VOTE_KIND and options.votes == "dawid_skene":
+        labels, how, beside = _by_annotators(drafts, name)
+    else:
+        labels, how = kind.to_labels([draft.label for draft in drafts if draft.label is not None], options)
+        beside = [{}] * len(drafts)
     doubts = how.pop("doubts", ())
     pairs = tuple(
-        orient(replace(draft.pair, soft_label=p, label_source=_source(draft, kind, how)))
-        for draft, p in zip(drafts, labels, strict=True)
+        orient(replace(draft.pair, soft_label=p, label_source={**_source(draft, kind, how), **more}))
+        for draft, p, more in zip(drafts, labels, beside, strict=True)
     )
     reading = replace(
         reading,
@@ -286,6 +291,13 @@ def _labelled(merged: Merged, options: ReadOptions, name: str, reading: Reading,
         doubts=tuple(doubts),
     )
     return PairSet(pairs, name, reading, identical)
+
+
+def _by_annotators(drafts: Sequence[Draft], name: str) -> tuple[list[float], dict[str, Any], list[dict[str, Any]]]:
+    """Labels, what all rows say of their source, and each one's interval."""
+    fitted = fit_annotators([draft.pair for draft in drafts], name)
+    labels: list[float] = fitted.model.soft_labels.tolist()
+    return labels, {"votes_by": "dawid_skene"}, [{"interval": ends} for ends in fitted.label_intervals.tolist()]
 
 
 def _by_their_names(message: str, shown: Mapping[str, str]) -> str:
