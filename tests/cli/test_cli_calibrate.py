@@ -8,7 +8,7 @@ import pytest
 from scipy.special import expit
 
 from softpref.cli.main import COMMANDS, main
-from softpref.evaluation.calibration import load_calibration
+from softpref.evaluation.judge_calibration import load_calibration
 
 
 def rows(n=80, seed=0):

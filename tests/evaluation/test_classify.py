@@ -17,7 +17,7 @@ from softpref.demo.small_model import save, small_llama
 from softpref.errors import InputError, OptionError
 from softpref.evaluation.classification import side_scores
 from softpref.evaluation.classify import classification_figures, classify, label_bins, subject_of
-from softpref.evaluation.trained_by import ImplicitReward
+from softpref.evaluation.implicit_reward import ImplicitReward
 from softpref.records.evaluation import ClassificationRecord
 
 

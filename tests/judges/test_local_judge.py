@@ -17,12 +17,12 @@ import transformers
 from softpref.demo.small_model import bpe_tokenizer, save, small_llama, word_tokenizer
 from softpref.errors import InputError, OptionError
 from softpref.judges.base import Comparison, Question
+from softpref.judges.batches import WINDOW_BATCHES
 from softpref.judges.both_orders import judge_comparisons, orders
 from softpref.judges.local import LocalJudge, load_local_judge, spelling_ids
 from softpref.judges.next_token import NextToken, _split
 from softpref.judges.prompt import JudgePrompt
 from softpref.judges.store import JudgementStore
-from softpref.judges.windows import WINDOW_BATCHES
 
 WORDS = [f"w{i}" for i in range(40)]
 ANSWERS = ["1", "2", "one", "two"]

@@ -9,9 +9,9 @@ import pytest
 
 from softpref.core.calibration import Temperature
 from softpref.data.formats import read_pairs
-from softpref.evaluation.calibration import FitOptions, GoldOptions, calibrate, gold_rows
+from softpref.evaluation.judge_calibration import FitOptions, GoldOptions, calibrate, gold_rows
 from softpref.report.calibration_report import calibration_report
-from softpref.report.calibration_words import parameters
+from softpref.report.format import parameters
 from softpref.report.markdown import markdown
 from softpref.report.page import html
 

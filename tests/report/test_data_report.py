@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from softpref.data.formats import read_pairs
 from softpref.data.inspection import inspect_pairs
 from softpref.data.read_options import ReadOptions
-from softpref.evaluation.calibration import GoldOptions
+from softpref.evaluation.judge_calibration import GoldOptions
 from softpref.report.data_report import Columns, data_report
 from softpref.report.data_sections.agreement import two_agree, vote_facts
 from softpref.report.document import Examples, Facts, Figure, Matrix, Table

@@ -83,7 +83,7 @@ def labelled(place):
     ]
     (place / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     pairs = read_pairs(place / "pairs.jsonl")
-    from softpref.evaluation.calibration import GoldOptions
+    from softpref.evaluation.judge_calibration import GoldOptions
 
     document = data_report(pairs, inspect_pairs(pairs), columns=Columns(["judges"], gold=GoldOptions("gold")))
     return write_page(document, place / "pairs.html")

@@ -11,8 +11,8 @@ import pytest
 from run_folders import RUN, comparison, estimate, evaluation, labelling, training, write_full, write_run
 from softpref.errors import InputError, OptionError
 from softpref.report.collect import names_of, read_run
+from softpref.report.format import MAX_SHOWN_TEXT
 from softpref.report.page import write_report
-from softpref.report.text import MAX_SHOWN_TEXT
 
 HOSTILE = '</pre></script><script>alert(1)</script><img src="http://evil.example/x.png" onerror="alert(2)">{{ 7 * 7 }}&amp;'
 

@@ -14,7 +14,7 @@ from softpref.errors import OptionError
 from softpref.records.figures import Interval
 
 if TYPE_CHECKING:
-    from softpref.evaluation.calibration import FitOptions, GoldOptions, Outcome
+    from softpref.evaluation.judge_calibration import FitOptions, GoldOptions, Outcome
 
 # A temperature that leaves nothing of a judge's opinion.
 NO_OPINION = 1e3
@@ -62,7 +62,7 @@ def run(argv: Sequence[str]) -> None:
     options = parse_options(CalibrateOptions, "softpref calibrate", argv)
     _check_files(options)
     from softpref.data.formats import read_pairs
-    from softpref.evaluation.calibration import calibrate, gold_rows, write_calibration, write_out_of_fold
+    from softpref.evaluation.judge_calibration import calibrate, gold_rows, write_calibration, write_out_of_fold
 
     gold, fit = _stage_options(options)
     outcome = calibrate(gold_rows(read_pairs(options.data, options.reading.noting(options.gold, options.group)), gold), gold, fit)
@@ -80,7 +80,7 @@ def run(argv: Sequence[str]) -> None:
 
 
 def _stage_options(options: CalibrateOptions) -> tuple[GoldOptions, FitOptions]:
-    from softpref.evaluation.calibration import FitOptions, GoldOptions
+    from softpref.evaluation.judge_calibration import FitOptions, GoldOptions
 
     gold = GoldOptions(options.gold, options.gold_first, options.gold_second, options.group)
     return gold, FitOptions(options.method, options.symmetric, options.clip, options.folds, options.seed)
@@ -98,7 +98,7 @@ def _check_files(options: CalibrateOptions) -> None:
 
 def _show(outcome: Outcome, options: CalibrateOptions) -> None:
     from softpref.core.calibration import Temperature
-    from softpref.report.calibration_words import PARTS, SCORES, parameters
+    from softpref.report.format import PARTS, SCORES, parameters
 
     fitted_on, scores = outcome.calibration.fitted_on, outcome.calibration.scores
     say(

@@ -118,7 +118,7 @@ def write_page(found: Inspection, pairs: PairSet, dropped: int, options: Inspect
     """The same and more as a page, where one is asked for."""
     if options.html is None:
         return
-    from softpref.evaluation.calibration import GoldOptions
+    from softpref.evaluation.judge_calibration import GoldOptions
     from softpref.report.data_report import Columns, data_report
     from softpref.report.page import write_page as write
 

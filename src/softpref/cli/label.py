@@ -21,8 +21,8 @@ from softpref.errors import InterruptedRunError, OptionError
 from softpref.judges.base import Judge
 
 if TYPE_CHECKING:
+    from softpref.judges.joint import Joint
     from softpref.judges.labelling import LabelOptions
-    from softpref.judges.together import Joint
     from softpref.records.labels import BetweenJudges, Labelling
 
 # A token of English text has about four characters; good enough for an estimate that says so.
@@ -129,7 +129,7 @@ def _gold(options: LabelCommand, pairs: PairSet) -> list[float] | None:
         if options.gold_first is not None or options.gold_second is not None:
             raise OptionError("gold_first and gold_second have no effect without gold: name its column")
         return None
-    from softpref.evaluation.calibration import GoldOptions, gold_labels
+    from softpref.evaluation.judge_calibration import GoldOptions, gold_labels
 
     return gold_labels(pairs, GoldOptions(options.gold, options.gold_first, options.gold_second))
 
@@ -137,7 +137,7 @@ def _gold(options: LabelCommand, pairs: PairSet) -> list[float] | None:
 def _joint(options: LabelCommand, judges: Mapping[str, Judge]) -> Joint | None:
     if len(judges) == 1:
         return None
-    from softpref.judges.together import Joint
+    from softpref.judges.joint import Joint
 
     joint = Joint(options.average or "probability", options.min_judges)
     joint.check(judges)
@@ -148,8 +148,8 @@ def _label(
     options: LabelCommand, pairs: PairSet, judges: Mapping[str, Judge], joint: Joint | None, gold: list[float] | None
 ) -> None:
     from softpref.cli.progress import AnswerProgress
+    from softpref.judges.joint import label_together
     from softpref.judges.labelling import label_pairs
-    from softpref.judges.together import label_together
 
     output, first = Path(options.output), next(iter(judges.values()))
     how = _label_options(options, pairs, first.identity if joint is None else joint.identity(judges), gold)
@@ -171,7 +171,7 @@ def _label_options(options: LabelCommand, pairs: PairSet, identity: str, gold: l
     both = options.orders == "both"
     if options.calibration is None:
         return LabelOptions(both, gold=gold)
-    from softpref.evaluation.calibration import calibrator_for
+    from softpref.evaluation.judge_calibration import calibrator_for
 
     calibrate = calibrator_for(options.calibration, pairs, identity, orders_text(both))
     return LabelOptions(both, calibrate, options.calibration, gold)

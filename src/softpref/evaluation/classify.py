@@ -27,7 +27,7 @@ from softpref.data.places import Data, data_name
 from softpref.data.read_options import ReadOptions
 from softpref.errors import InputError, OptionError
 from softpref.evaluation.classification import Bootstrap, calibration_figures, ranking_figures, side_scores
-from softpref.evaluation.trained_by import ImplicitReward, reference_of_run, reward_of_run, run_record
+from softpref.evaluation.implicit_reward import ImplicitReward, reference_of_run, reward_of_run, run_record
 from softpref.loading.models import check_model
 from softpref.records.evaluation import AccuracyBin, ClassificationFigures, ClassificationRecord
 from softpref.records.figures import Interval, LabelBin, ReliabilityBin

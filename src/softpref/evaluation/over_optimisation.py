@@ -20,7 +20,7 @@ from softpref.data.tokenization import TokenizedPair
 from softpref.errors import InputError, OptionError
 from softpref.evaluation.classification import SideScores, side_scores
 from softpref.evaluation.classify import label_bins, mean_or_none, require_labels
-from softpref.evaluation.trained_by import reference_of_run, run_record
+from softpref.evaluation.implicit_reward import reference_of_run, run_record
 from softpref.generation.sampling import Response, Sampling
 from softpref.loading.models import check_model, load_policy, load_tokenizer
 from softpref.loading.vocabulary import embedding_rows, refuse_unknown_ids

@@ -19,6 +19,7 @@ from softpref.data.pairs import Message
 from softpref.data.tokenization import PromptEncoder
 from softpref.errors import InputError, OptionError
 from softpref.judges.base import UNASKED, Answer, Question
+from softpref.judges.batches import WINDOW_BATCHES, in_groups
 from softpref.judges.checkpoints import load_checkpoint, model_form, position_limit
 from softpref.judges.control_tokens import ControlTokens
 from softpref.judges.header import Ids, common_length
@@ -26,7 +27,6 @@ from softpref.judges.next_token import NextToken
 from softpref.judges.prompt import JudgePrompt
 from softpref.judges.reading import MASS_FLOOR, Reading, turned
 from softpref.judges.shown_text import shown_conversation, shown_response, unseen_difference
-from softpref.judges.windows import WINDOW_BATCHES, in_groups
 from softpref.loading.models import load_model
 
 if TYPE_CHECKING:

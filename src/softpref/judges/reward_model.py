@@ -16,9 +16,9 @@ from softpref.data.model_lengths import alike, reset_ropes
 from softpref.data.pairs import Message, Text, text_of
 from softpref.errors import InputError, OptionError
 from softpref.judges.base import UNASKED, Answer, Question
+from softpref.judges.batches import WINDOW_BATCHES, in_groups
 from softpref.judges.checkpoints import load_checkpoint, model_form, position_limit
 from softpref.judges.control_tokens import ControlTokens, texts_of
-from softpref.judges.windows import WINDOW_BATCHES, in_groups
 from softpref.loading.models import load_classifier
 
 if TYPE_CHECKING:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from softpref.evaluation.calibration import Outcome, reliability
+from softpref.evaluation.judge_calibration import Outcome, reliability
 from softpref.records.calibration import CalibrationScores
 from softpref.records.figures import Interval
 from softpref.report import charts
-from softpref.report.calibration_words import PARTS, SCORES, parameters
-from softpref.report.cells import interval
 from softpref.report.document import Block, Column, Document, Figure, Section, Table
+from softpref.report.format import PARTS, SCORES, interval, parameters
 from softpref.report.palette import colours_of
 
 POINTS = (

@@ -23,9 +23,8 @@ from scipy.optimize import isotonic_regression
 
 from softpref.records.figures import Interval
 from softpref.records.run import FrontierPoint
+from softpref.report.format import shown, visible
 from softpref.report.palette import LIGHT, SERIES, Colours
-from softpref.report.text import shown
-from softpref.report.visible import visible
 
 PALETTE = SERIES
 INK, GRID = LIGHT["soft"], LIGHT["grid"]

@@ -9,8 +9,7 @@ from pathlib import Path
 from softpref.data.inspection import Inspection
 from softpref.data.pairs import PairSet
 from softpref.data.written import as_written
-from softpref.evaluation.calibration import GoldOptions, gold_rows
-from softpref.report.cells import interval, percent
+from softpref.evaluation.judge_calibration import GoldOptions, gold_rows
 from softpref.report.data_sections.agreement import GOLD, agreement_section, mean_agreement
 from softpref.report.data_sections.gold import against_gold
 from softpref.report.data_sections.labels import labels
@@ -20,6 +19,7 @@ from softpref.report.data_sections.odd import odd
 from softpref.report.data_sections.position import position, read_orders
 from softpref.report.data_sections.unsure import unsure
 from softpref.report.document import Document
+from softpref.report.format import interval, percent
 from softpref.report.opinions import Opinions, read_opinions
 
 # Below this p a pair is called unsure.

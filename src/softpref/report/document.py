@@ -21,7 +21,7 @@ ESTIMATE = ("value", "low", "high")
 
 @dataclass(frozen=True)
 class Column:
-    """One column: the key of its values in a row, its heading, and the form they are shown in (``cells.FORMS``)."""
+    """One column: the key of its values in a row, its heading, and the form they are shown in (``format.FORMS``)."""
 
     key: str
     head: str

@@ -5,10 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from softpref.report.cells import FORMS, NONE
 from softpref.report.document import Block, Document, Examples, Facts, Figure, Matrix, Note, Section, Table
-from softpref.report.text import shown
-from softpref.report.visible import visible
+from softpref.report.format import FORMS, NONE, shown, visible
 
 # The characters that mean something to Markdown; & and < would begin HTML.
 _SPECIAL = re.compile(r"([\\`*_{}\[\]#|~$])")

@@ -17,14 +17,12 @@ from softpref.data.files import atomic_write
 from softpref.errors import OptionError, nearest
 from softpref.records.figures import Interval
 from softpref.report import charts
-from softpref.report.cells import FORMS, number, percent
 from softpref.report.collect import read_folders
 from softpref.report.document import Column, Document, Figure, Row, Table
+from softpref.report.format import FORMS, number, percent, shown, visible
 from softpref.report.markdown import markdown
 from softpref.report.palette import DARK, LIGHT, SERIES, SERIES_DARK, variables
 from softpref.report.run_report import run_report
-from softpref.report.text import shown
-from softpref.report.visible import visible
 
 FORMATS = ("html", "markdown")
 # Rows of the numbers behind a figure; the CSV holds all of them.

@@ -15,8 +15,8 @@ from softpref.core.statistics import Estimate, cluster_bootstrap
 from softpref.data.pairs import text_of
 from softpref.records.evaluation import ClassificationRecord, DuelFigures, EvaluationRecord
 from softpref.records.figures import Interval, LengthControlled
-from softpref.report.cells import interval, number, percent
 from softpref.report.collect import EvaluationResult, Found, HeadToHead
+from softpref.report.format import interval, number, percent
 from softpref.report.groups import Group, short
 
 SIGNIFICANT = 0.05

@@ -13,9 +13,9 @@ from softpref.data.pairs import PairSet, PreferencePair
 from softpref.data.voters import VOTERS, Fitted
 from softpref.data.written import as_written
 from softpref.records.figures import Interval
-from softpref.report.cells import interval, percent
 from softpref.report.data_sections.agreement import agreement_section
 from softpref.report.document import Column, Document, Example, Examples, Section, Shown, Table
+from softpref.report.format import interval, percent
 from softpref.report.opinions import Opinions
 
 # Annotators in the matrix of who agrees with whom, and pairs on the page.

@@ -11,8 +11,8 @@ from softpref.data.pairs import PreferencePair
 from softpref.judges.both_orders import Judgement
 from softpref.judges.ensemble import agreement
 from softpref.records.figures import Interval
-from softpref.report.cells import number, percent
 from softpref.report.document import Block, Column, Facts, Matrix, Section, Table
+from softpref.report.format import number, percent
 from softpref.report.opinions import Opinions
 
 LABEL, GOLD = "the label", "gold"

@@ -6,13 +6,13 @@ from typing import Any
 
 from softpref.core.calibration import CLIP, clipped_log_odds
 from softpref.core.statistics import cluster_bootstrap
-from softpref.evaluation.calibration import SCORES, GoldRows, reliability
+from softpref.evaluation.judge_calibration import SCORES, GoldRows, reliability
 from softpref.records.figures import Interval
 from softpref.report import charts
-from softpref.report.calibration_words import SCORES as NAMES
-from softpref.report.cells import interval
 from softpref.report.data_sections.agreement import LABEL
 from softpref.report.document import Column, Facts, Figure, Section, Table
+from softpref.report.format import SCORES as NAMES
+from softpref.report.format import interval
 from softpref.report.palette import colours_of
 
 COLUMNS = (Column("p", "mean p", "number"), Column("gold", "mean gold", "estimate"), Column("pairs", "pairs", "count"))

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from softpref.data.inspection import Inspection
 from softpref.data.pairs import PairSet
-from softpref.report.cells import number, percent
 from softpref.report.document import Facts, Section
+from softpref.report.format import number, percent
 from softpref.report.sections.labels import HOW, label_histogram
 
 

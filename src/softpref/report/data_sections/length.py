@@ -9,9 +9,9 @@ from softpref.data.inspection import LENGTH_QUANTILES, Inspection
 from softpref.data.pairs import PairSet, word_count
 from softpref.records.figures import Interval
 from softpref.report import charts
-from softpref.report.cells import interval
 from softpref.report.data_sections.means import mean_by_prompt, prompt_of
 from softpref.report.document import Block, Column, Figure, Section, Table
+from softpref.report.format import interval
 
 # How many times longer the longer side is, from and to.
 RATIOS = ((1.0, 1.1), (1.1, 1.25), (1.25, 1.5), (1.5, 2.0), (2.0, 3.0), (3.0, math.inf))

@@ -6,9 +6,9 @@ from collections import Counter
 
 from softpref.data.inspection import Inspection
 from softpref.data.pairs import PairSet, text_of
-from softpref.report.cells import percent
 from softpref.report.data_sections.means import prompt_of
 from softpref.report.document import Block, Column, Facts, Note, Section, Table
+from softpref.report.format import percent
 
 COLUMNS = (Column("what", "what"), Column("count", "pairs", "count"), Column("rows", "rows"))
 

@@ -11,9 +11,9 @@ import numpy as np
 from softpref.core.calibration import bin_of
 from softpref.data.inspection import LABEL_BINS
 from softpref.data.pairs import PairSet, PreferencePair
-from softpref.report.cells import interval
 from softpref.report.data_sections.means import mean_by_prompt, prompt_of
 from softpref.report.document import Block, Column, Facts, Figure, Section
+from softpref.report.format import interval
 from softpref.report.line_figure import line_figure
 from softpref.report.opinions import at
 from softpref.report.palette import colours_of

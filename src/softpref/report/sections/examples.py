@@ -10,8 +10,8 @@ from softpref.data.pairs import text_of
 from softpref.records.evaluation import ComparisonRow
 from softpref.report.collect import HeadToHead
 from softpref.report.document import Example, Examples, Section, Shown
+from softpref.report.format import page_bytes
 from softpref.report.groups import Group, slug
-from softpref.report.text import page_bytes
 
 # Examples of one page, in bytes of HTML, and the fewest of one group whatever they cost.
 BUDGET = 900_000

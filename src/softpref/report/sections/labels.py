@@ -9,9 +9,9 @@ from typing import Any
 from softpref.records.labels import LabelRecord
 from softpref.records.run import DataFigures, LabelHistogram
 from softpref.report import charts
-from softpref.report.cells import number, percent
 from softpref.report.collect import Found
 from softpref.report.document import Block, Column, Facts, Figure, Section, Table
+from softpref.report.format import number, percent
 from softpref.report.groups import slug
 
 HISTOGRAM_COLUMNS = (

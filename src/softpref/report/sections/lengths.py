@@ -8,8 +8,8 @@ from typing import Any
 from softpref.records.evaluation import EvaluationRecord
 from softpref.records.figures import LengthFigures, RepetitionFigures
 from softpref.report import charts
-from softpref.report.cells import interval
 from softpref.report.document import Block, Column, Figure, Section, Table
+from softpref.report.format import interval
 from softpref.report.groups import Group, slug
 from softpref.report.palette import Colours
 

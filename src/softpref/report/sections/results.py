@@ -8,9 +8,9 @@ from typing import Any
 from softpref.records.evaluation import DuelFigures, EvaluationRecord
 from softpref.records.figures import RepetitionFigures
 from softpref.report import charts
-from softpref.report.cells import interval, percent
 from softpref.report.collect import Found, HeadToHead
 from softpref.report.document import Block, Column, Figure, Matrix, Note, Section, Table
+from softpref.report.format import interval, percent
 from softpref.report.groups import Group, short, slug
 from softpref.report.palette import Colours
 from softpref.report.sections.lengths import length_table, side_row

@@ -28,7 +28,7 @@ from softpref.demo.small_model import bpe_tokenizer, save, small_llama
 from softpref.errors import InterruptedRunError, OptionError
 from softpref.evaluation.classification import margins, side_logps
 from softpref.evaluation.classify import Subject, classification_figures, write_classification
-from softpref.evaluation.trained_by import reward_of_run
+from softpref.evaluation.implicit_reward import reward_of_run
 from softpref.records.record import command_line
 from softpref.records.run import RunRecord
 from softpref.research.votes.document import as_markdown

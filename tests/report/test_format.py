@@ -6,8 +6,8 @@ import io
 import pytest
 
 from softpref.records.figures import Interval
-from softpref.report.cells import FORMS, interval, number, p_value
 from softpref.report.document import Column, Table
+from softpref.report.format import FORMS, interval, number, p_value
 
 
 @pytest.mark.parametrize(

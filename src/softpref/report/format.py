@@ -1,12 +1,17 @@
-"""Raw values as they are shown in a cell: one line, a smaller second one where there is an interval, and a key to sort by."""
+"""How values and foreign text are written on a page: numbers, intervals, cells, and text whose every character can be seen."""
 
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from markupsafe import escape
+
+from softpref.core.calibration import Calibrator, Isotonic, Temperature
+from softpref.data.pairs import text_of
 from softpref.records.figures import Interval
 
 NONE = "–"
@@ -96,3 +101,56 @@ FORMS: dict[str, Callable[[Any], Cell]] = {
     "estimate_signed": _estimate("+.3f"),
     "estimate_percent": _estimate(".1%"),
 }
+
+
+# --- foreign text ---------------------------------------------------------------------------------------------------------
+
+# Control, format (which turn or hide text), lone surrogates, and separators of lines and paragraphs.
+_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+# Line ends and tabs, and the joiners that Persian, Indic scripts and emoji are written with.
+_KEPT = frozenset("\n\t\u200c\u200d")
+
+
+def visible(text: str) -> str:
+    r"""Characters that would turn, hide or break the text around them, written as ``\u202e``; all others as they are.
+
+    Spaces of every width stay, and so does ordinary text of every script. A line end ``\r\n`` becomes ``\n``.
+    """
+    return "".join(
+        _escaped(c) if c not in _KEPT and unicodedata.category(c) in _UNSEEN else c for c in text.replace("\r\n", "\n")
+    )
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+
+
+MAX_SHOWN_TEXT = 2000
+
+
+def shown(text: Any) -> str:
+    """A string or messages as plain characters, cut when endless."""
+    plain = text_of(text) if isinstance(text, str | list) else str(text)
+    return plain if len(plain) <= MAX_SHOWN_TEXT else plain[:MAX_SHOWN_TEXT] + " …"
+
+
+def page_bytes(text: Any) -> int:
+    """What the text takes up in a page."""
+    return len(str(escape(visible(shown(text)))).encode("utf-8", "replace"))
+
+
+# --- a calibration in words -------------------------------------------------------------------------------------------------
+
+SCORES = {"brier": "Brier score", "log_score": "log score, nats", "ece": "ECE, 10 bins"}
+PARTS = ("before", "after", "difference")
+
+
+def parameters(fitted: Calibrator) -> str:
+    """What was fitted: ``T = 1.970``, ``12 knots, p from 0.110 to 0.890``, ``slope 0.508, intercept +0.100``."""
+    if isinstance(fitted, Temperature):
+        return f"T = {fitted.temperature:.3f}"
+    if isinstance(fitted, Isotonic):
+        lowest = 1 - fitted.values[-1] if fitted.symmetric else fitted.values[0]
+        return f"{len(fitted.knots)} knots, p from {lowest:.3f} to {fitted.values[-1]:.3f}"
+    return f"slope {fitted.slope:.3f}, intercept {fitted.intercept:+.3f}"

@@ -9,9 +9,9 @@ from judge_doubles import TableJudge
 from softpref.data.formats import read_pairs
 from softpref.data.pairs import PreferencePair
 from softpref.errors import InputError, OptionError
+from softpref.judges.joint import Joint, label_together
 from softpref.judges.labelling import LabelOptions
 from softpref.judges.store import JudgementStore
-from softpref.judges.together import Joint, label_together
 
 PAIRS = [
     PreferencePair("q", "a", "b", row=1),

@@ -17,7 +17,7 @@ from softpref.data.pairs import swap_sides
 from softpref.data.read_options import ReadOptions
 from softpref.data.validation import pairs_from_rows
 from softpref.errors import DataError, InputError, OptionError
-from softpref.evaluation.calibration import (
+from softpref.evaluation.judge_calibration import (
     SCORES,
     Calibration,
     FitOptions,
