@@ -85,7 +85,7 @@ $(VLLM)/.installed: tests/vllm.txt
 
 test-vllm: $(INSTALLED) $(VLLM)/.installed
 	SOFTPREF_JUDGE_SERVER=$(CURDIR)/$(VLLM)/bin/python $(BIN)/python -m pytest tests/judges/test_real_server.py
-	PYTHONPATH=src HF_HUB_OFFLINE=1 $(VLLM)/bin/python -m pytest tests/evaluation/test_vllm_responses.py tests/training/test_vllm_sampler.py
+	PYTHONPATH=src HF_HUB_OFFLINE=1 $(VLLM)/bin/python -m pytest tests/generation/test_vllm_seam.py tests/evaluation/test_vllm_responses.py tests/training/test_vllm_sampler.py
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

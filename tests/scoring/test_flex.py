@@ -12,19 +12,22 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_attention import HEADS, dense, layer, rows
-from test_shared_prefix import CORNERS, IN_FP32, PackedScorer, assert_same_update
 from torch.nn.attention import flex_attention as torchs
 
+from dense_attention import HEADS, dense, layer, rows
+from same_update import CORNERS, IN_FP32, assert_same_update
+from softpref.errors import OptionError
 from softpref.scoring import flex
 from softpref.scoring.attention import attention_by_spans
 from softpref.scoring.flex import BLOCK, block_attention, block_mask, compiled_attention, runs
 from softpref.scoring.packing import Group, Span, pack
+from softpref.scoring.shared_prefix import PackedScorer
 from tiny_models import pairs_of, tiny
 
 # torch's own, while it compiles
 pytestmark = [
     pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning"),
+    pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile:UserWarning"),
     pytest.mark.filterwarnings("ignore:.*torch.jit.script_method.* is deprecated:DeprecationWarning"),
 ]
 
@@ -39,10 +42,9 @@ long_rows = st.lists(
 def uncompiled(monkeypatch):
     """PyTorch keeps the backward pass of ``flex_attention`` from CPUs, though the uncompiled one has it."""
     torch.compiler.reset()
-    monkeypatch.setattr(torchs, "_validate_device", lambda *_: None)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(torchs, "_WARNINGS_SHOWN", {"flex_attention_performance"})
-        yield
+    # where a release has no such check, there is nothing to go round
+    monkeypatch.setattr(torchs, "_validate_device", lambda *_: None, raising=False)
+    yield
     torch.compiler.reset()
 
 
@@ -165,6 +167,26 @@ def test_traced_forward_and_backward(softcap):
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1
 
 
+@pytest.fixture
+def asked_for(monkeypatch):
+    monkeypatch.setenv(flex.SWITCH, "1")
+
+
+@pytest.mark.parametrize("value", [None, "", "0"])
+def test_it_is_tried_only_where_it_is_asked_for(value, monkeypatch):
+    if value is None:
+        monkeypatch.delenv(flex.SWITCH, raising=False)
+    else:
+        monkeypatch.setenv(flex.SWITCH, value)
+    monkeypatch.setattr(flex, "_prove", lambda _: pytest.fail("tried"))
+    given_ = [one.detach().as_subclass(OnGpu) for one in qkv(4, HEADS, dtype=torch.float32)]
+    assert compiled_attention(*given_, (Span(0, 4, 0, 0),), None, None, None) is None
+    monkeypatch.setenv(flex.SWITCH, "yes")
+    with pytest.raises(OptionError, match="SOFTPREF_FLEX_ATTENTION is 'yes'; set it to 1"):
+        compiled_attention(*given_, (Span(0, 4, 0, 0),), None, None, None)
+
+
+@pytest.mark.usefixtures("asked_for")
 def test_not_on_a_cpu():
     assert compiled_attention(*qkv(4, HEADS), (Span(0, 4, 0, 0),), None, None, None) is None
 
@@ -190,6 +212,7 @@ class OnGpu(torch.Tensor):
     is_cuda = True
 
 
+@pytest.mark.usefixtures("asked_for")
 def test_what_cannot_be_compiled_is_tried_once_and_logged_once(monkeypatch, caplog):
     tried = []
 
@@ -211,6 +234,7 @@ def test_what_cannot_be_compiled_is_tried_once_and_logged_once(monkeypatch, capl
     ]
 
 
+@pytest.mark.usefixtures("asked_for")
 def test_no_memory_is_not_a_reason_to_give_up_the_kernel(monkeypatch):
     """The trainer splits the batch and comes again."""
 
@@ -226,6 +250,7 @@ def test_no_memory_is_not_a_reason_to_give_up_the_kernel(monkeypatch):
 
 
 @pytest.mark.gpu
+@pytest.mark.usefixtures("asked_for")
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("window", [None, 30])
 @pytest.mark.parametrize("softcap", [None, 3.0])

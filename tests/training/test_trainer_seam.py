@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 from accelerate.state import GradientState
-from transformers import PreTrainedConfig, PreTrainedModel, Trainer
+from transformers import Trainer
 from transformers.trainer_utils import EvalLoopOutput, rotate_checkpoints
 
 from softpref.training.online import OnlineSoftPreferenceTrainer
@@ -46,8 +46,6 @@ def test_accelerate_says_where_a_loader_ends(name):
 
 
 def test_attributes_of_transformers_that_are_read():
-    assert hasattr(PreTrainedModel, "_supports_attention_backend")
-    assert hasattr(PreTrainedConfig(), "_attn_implementation")
     assert EvalLoopOutput._fields == ("predictions", "label_ids", "metrics", "num_samples")
     assert {"output_dir", "save_total_limit", "best_model_checkpoint", "use_mtime"} <= {
         *inspect.signature(rotate_checkpoints).parameters

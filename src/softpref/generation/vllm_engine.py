@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import gc
 import os
-import random
 from collections.abc import Collection, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from softpref.data.rendering import AnyPrompt
 from softpref.errors import InputError
 from softpref.generation.engine import require_engine
 from softpref.generation.sampling import Response, Sampling, response_of, terminators_of
+from softpref.generation.vllm_seam import max_model_len, process_kept, processes_of_its_own, reload_weights
 
 if TYPE_CHECKING:
     from transformers import GenerationConfig, PreTrainedTokenizerBase
@@ -39,7 +37,7 @@ class VllmEngine:
         settings = {"max_model_len": -1, **loaded, **options, "skip_tokenizer_init": True, "seed": 0}
         if this_process:
             settings["distributed_executor_backend"] = "uni"
-        with _process_kept(), _processes_of_its_own(not this_process), _refusals("vLLM cannot be started"):
+        with process_kept(), processes_of_its_own(not this_process), _refusals("vLLM cannot be started"):
             self.llm = LLM(**settings)
 
     def close(self) -> None:
@@ -49,8 +47,8 @@ class VllmEngine:
 
     def put(self, weights: Iterator[tuple[str, Any]]) -> None:
         """Make these its weights: tensors by the names that they have in the model's files. Raises InputError."""
-        with _process_kept(), _refusals("vLLM does not take this model's weights"):
-            self.llm.collective_rpc("reload_weights", kwargs={"weights_iterator": weights})
+        with process_kept(), _refusals("vLLM does not take this model's weights"):
+            reload_weights(self.llm, weights)
         # what it remembers of earlier prompts was computed with other weights
         self.llm.reset_prefix_cache()
 
@@ -79,7 +77,7 @@ class VllmEngine:
                 continue
             asked = [_request(sampling, place, ends) for place in places]
             given = [{"prompt_token_ids": encoded[place]} for place in places]
-            with _process_kept():
+            with process_kept():
                 answered = self.llm.generate(given, asked, use_tqdm=False)
             yield [
                 response_of(list(one.token_ids), ends, tokenizer, place, one.index, one.cumulative_logprob)
@@ -88,7 +86,7 @@ class VllmEngine:
             ]
 
     def _refuse_too_long(self, longest: int, max_new_tokens: int) -> None:
-        room = self.llm.llm_engine.model_config.max_model_len
+        room = max_model_len(self.llm)
         if longest + max_new_tokens > room:
             raise InputError(
                 f"a prompt of {longest} tokens leaves no room for max_new_tokens={max_new_tokens}: vLLM reads {room}; give "
@@ -121,41 +119,3 @@ def _refusals(what: str) -> Iterator[None]:
     except (TypeError, ValueError, RuntimeError, OSError, AssertionError, KeyError, AttributeError) as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         raise InputError(f"{what}: {'; '.join(lines[:3]) or type(error).__name__}") from error
-
-
-@contextmanager
-def _processes_of_its_own(wanted: bool) -> Iterator[None]:
-    from vllm import envs
-
-    # an engine that was started before has frozen what the environment said then
-    envs.disable_envs_cache()
-    name = "VLLM_ENABLE_V1_MULTIPROCESSING"
-    before = os.environ.get(name)
-    os.environ[name] = str(int(wanted))
-    try:
-        yield
-    finally:
-        os.environ.pop(name) if before is None else os.environ.update({name: before})
-
-
-@contextmanager
-def _process_kept() -> Iterator[None]:
-    """What vLLM changes of the process that it runs in is put back: a training's dropout, precision and threads hang on it."""
-    import torch
-
-    python, legacy = random.getstate(), np.random.get_state()  # noqa: NPY002
-    set_threads, threads = torch.set_num_threads, torch.get_num_threads()
-    backends: Any = torch.backends
-    products = (backends.cuda.matmul, backends.mkldnn.matmul)
-    precisions = [product.fp32_precision for product in products]
-    try:
-        with torch.random.fork_rng():
-            yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(legacy)  # noqa: NPY002
-        for product, precision in zip(products, precisions, strict=True):
-            product.fp32_precision = precision
-        # on a CPU it puts a function that does nothing in its place
-        torch.set_num_threads = set_threads
-        torch.set_num_threads(threads)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from softpref.data.model_lengths import position_limit as table_limit
 from softpref.errors import ModelError
-from softpref.loading.adapters import base_of
+from softpref.loading.adapters import ADAPTER_FILE, base_of
+from softpref.loading.folder import CONFIG_FILE
 from softpref.loading.models import load_tokenizer, on_accelerator
 from softpref.loading.vocabulary import check_vocabulary, embedding_rows
 
@@ -38,18 +39,32 @@ def load_checkpoint(load: Callable[[str], PreTrainedModel], name: str) -> tuple[
 def checkpoint_version(name: str, model: Any) -> str:
     """The commit on the Hub, or the first 12 digits of the SHA-256 over a folder's files: other weights, another version.
 
-    Of an adapter the files of its base count too.
+    Of an adapter the base counts too.
     """
-    if not Path(name).is_dir():
-        return str(getattr(model.config, "_commit_hash", None))
+    base = base_of(name) if Path(name).is_dir() else getattr(model.config, "name_or_path", None)
+    places = list(dict.fromkeys(filter(None, (name, base))))
+    folders = [place for place in places if Path(place).is_dir()]
+    commits = [str(hub_commit(place)) for place in places if not Path(place).is_dir()]
+    return "+".join([*([_digest(folders)] if folders else []), *commits])
+
+
+def _digest(folders: Sequence[str]) -> str:
     digest = hashlib.sha256()
-    for folder in filter(None, (name, base_of(name))):
+    for folder in folders:
         for path in sorted(p for p in Path(folder).glob("*") if p.suffix in _DECIDING):
             digest.update(f"{path.name} {path.stat().st_size}\n".encode())
             with path.open("rb") as file:
                 while chunk := file.read(1 << 24):
                     digest.update(chunk)
     return digest.hexdigest()[:12]
+
+
+def hub_commit(name: str) -> str | None:
+    """The commit on the Hub of a model that was loaded, from where it lies in the Hub's cache; None where it does not."""
+    from huggingface_hub import try_to_load_from_cache
+
+    files = (try_to_load_from_cache(name, file) for file in (CONFIG_FILE, ADAPTER_FILE))
+    return next((Path(file).parent.name for file in files if isinstance(file, str)), None)
 
 
 def position_limit(model: PreTrainedModel) -> int | None:

@@ -6,7 +6,6 @@ argument ``softpref_spans`` of the model's forward, which transformers hands on 
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,8 +17,10 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 
+from softpref.loading.transformers_seam import attention_of
 from softpref.scoring.flex import compiled_attention
 from softpref.scoring.packing import Span
+from softpref.scoring.torch_seam import has_flash
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -51,7 +52,7 @@ def packed_attention(model: nn.Module) -> Iterator[None]:
     Around the backward pass too where activations are recomputed in it (gradient checkpointing).
     """
     inner = causal_lm(model)
-    before = inner.config._attn_implementation  # noqa: SLF001 - it can be set in public, but not read
+    before = attention_of(inner)
     if before == NAME:
         yield
         return
@@ -107,17 +108,7 @@ def attention_by_spans(
 
 def _flash_takes(query: Tensor, value: Tensor) -> bool:
     half_on_gpu = query.is_cuda and query.dtype in HALF
-    return half_on_gpu and query.shape[-1] == value.shape[-1] <= FLASH_HEAD_SIZE and _has_flash()
-
-
-@lru_cache(maxsize=1)
-def _has_flash() -> bool:
-    """Whether this torch has FlashAttention over sequences of unequal length, with the arguments that are needed."""
-    try:
-        from torch.nn.attention.varlen import varlen_attn
-    except ImportError:
-        return False
-    return {"scale", "window_size", "enable_gqa"} <= inspect.signature(varlen_attn).parameters.keys()
+    return half_on_gpu and query.shape[-1] == value.shape[-1] <= FLASH_HEAD_SIZE and has_flash()
 
 
 def _flash(

@@ -1,4 +1,4 @@
-"""A packed row's attention as a block mask of FlexAttention, for GPUs where FlashAttention cannot be had.
+"""A packed row's attention as a block mask of FlexAttention, for GPUs where FlashAttention cannot be had; off unless asked for.
 
 A token sees two runs of columns: the end of its prefix, and its own span up to itself. A window moves where they begin, and
 nothing else, so one compiled kernel serves all layers and rows.
@@ -7,6 +7,7 @@ nothing else, so one compiled kernel serves all layers and rows.
 from __future__ import annotations
 
 import logging
+import os
 import warnings
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -14,8 +15,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
-from softpref.errors import first_line
+from softpref.errors import OptionError, first_line
 from softpref.scoring.packing import Span
+from softpref.scoring.torch_seam import floats_as_constants
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+# In the environment; off until the kernel has run on a GPU (pytest -m gpu).
+SWITCH = "SOFTPREF_FLEX_ATTENTION"
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 BLOCK = 128
 # What the compiled kernel is proved on: several blocks, a prefix that ends within one, a span that begins within one.
@@ -60,8 +64,11 @@ def compiled_attention(
     scaling: float | None,
     softcap: float | None,
 ) -> Tensor | None:
-    """``block_attention``, compiled; None where it cannot be, which is logged once."""
-    if not query.is_cuda or not query.dtype == key.dtype == value.dtype or query.dtype not in DTYPES:
+    """``block_attention``, compiled; None where it cannot be, which is logged once, or is not asked for.
+
+    Raises OptionError for a value of ``SOFTPREF_FLEX_ATTENTION`` that is neither 0 nor 1.
+    """
+    if not _is_asked_for() or not query.is_cuda or not query.dtype == key.dtype == value.dtype or query.dtype not in DTYPES:
         return None
     kind = Kind(query.device, query.dtype, query.shape[1], key.shape[1], query.shape[3], value.shape[3], scaling, softcap)
     if kind in _refused:
@@ -76,6 +83,13 @@ def compiled_attention(
         why = first_line(error)
         logger.warning("attention is computed span by span, as FlexAttention cannot be had here: %s", why)
         return None
+
+
+def _is_asked_for() -> bool:
+    value = os.environ.get(SWITCH) or "0"
+    if value not in ("0", "1"):
+        raise OptionError(f"{SWITCH} is {value!r}; set it to 1 to try FlexAttention, or to 0")
+    return value == "1"
 
 
 _refused: set[Kind] = set()
@@ -100,12 +114,11 @@ def block_attention(
 
     Returns (1, T, heads, size).
     """
-    from torch._dynamo import config as dynamo_config
     from torch.nn.attention.flex_attention import flex_attention
 
     mask = block_mask(tuple(spans), window, query.device)
     # a cap that the compiler takes for a variable, as it does with numbers if shapes are, is one that it cannot lower
-    with dynamo_config.patch(specialize_float=True):
+    with floats_as_constants():
         found: Tensor = (kernel or flex_attention)(
             query,
             key,

@@ -14,6 +14,7 @@ from softpref.data.tokenization import TokenizedPair
 from softpref.errors import OptionError
 from softpref.scoring.plain import lone_logps
 from softpref.scoring.self_check import difference, tolerance
+from softpref.scoring.torch_seam import DROPOUT
 
 if TYPE_CHECKING:
     from torch import nn
@@ -28,7 +29,7 @@ def disable_dropout(model: nn.Module) -> None:
     A policy that drops and a reference that does not are two different models at step 0.
     """
     for module in model.modules():
-        if isinstance(module, torch.nn.modules.dropout._DropoutNd):  # noqa: SLF001 - the base of all of torch's
+        if isinstance(module, DROPOUT):
             module.p = 0.0
         _zero(module)
         config = getattr(module, "config", None)

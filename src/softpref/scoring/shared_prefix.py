@@ -11,6 +11,7 @@ from torch import nn
 
 from softpref.data.model_lengths import one_rope_length, reset_ropes
 from softpref.data.tokenization import TokenizedPair
+from softpref.loading.transformers_seam import exchanges_attention
 from softpref.scoring.attention import CannotPackError, causal_lm, packed_attention
 from softpref.scoring.chunked_head import HeadRule, token_logps
 from softpref.scoring.packing import Group, PackedRow, pack
@@ -104,7 +105,7 @@ def refuse_unknown_attention(model: nn.Module) -> None:
     config = inner.config.get_text_config()
     if learned_prompt(model):
         raise CannotPackError("its adapter puts learned tokens before every row")
-    if not getattr(inner, "_supports_attention_backend", False):
+    if not exchanges_attention(inner):
         raise CannotPackError("its attention cannot be exchanged through transformers")
     layers = set(getattr(config, "layer_types", None) or ()) - KNOWN_LAYERS
     if layers or getattr(config, "attention_chunk_size", None):
