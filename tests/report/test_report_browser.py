@@ -278,7 +278,7 @@ def test_the_numbers_behind_a_figure_are_those_of_the_files(opened, report, plac
         assert [float(row[f"percentage_{part}"]) for part in parts] == [rate[part] for part in parts]
     drift = json.loads((place / "runs" / "gdpo" / "over_optimisation.json").read_text())["over_training"]
     rows = [row for row in rows_of(one, "Margin: chosen less rejected along training as CSV") if row["run"] == "gdpo"]
-    assert [(float(row["step"]), float(row["reward_gap"])) for row in rows] == [(p["step"], p["reward_gap"]) for p in drift]
+    assert [(float(row["step"]), float(row["margin"])) for row in rows] == [(p["step"], p["margin"]) for p in drift]
     histogram = rows_of(one, "Soft labels of pairs.jsonl as CSV")
     assert [int(row["pairs"]) for row in histogram] == RUN["data"]["labels"]["histogram"][10:]
 
