@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
+from scipy.special import expit
 
 from paper_table import labels, log_s, many, s
-from softpref.core.calibration import at_temperature, brier, expected_calibration_error, fit_temperature, log_score
+from softpref.core.calibration import Temperature, brier, expected_calibration_error, fit_temperature, log_score
 
 
 def cross_entropy(log_odds, soft_label):
@@ -121,16 +122,16 @@ def test_a_judge_that_is_always_wrong_is_heated_until_it_says_nothing():
     z = np.array([2.0, -3.0, 1.0])
     temperature = fit_temperature(z, [0, 1, 0])
     assert temperature > 1e3
-    assert_allclose(at_temperature(z, temperature), 0.5, atol=1e-3)
+    assert_allclose(expit(Temperature(temperature)(z)), 0.5, atol=1e-3)
 
 
 def test_a_judge_that_is_always_right_is_cooled_until_it_is_sure():
     z = np.array([2.0, -3.0, 1.0])
-    assert_allclose(at_temperature(z, fit_temperature(z, [1, 0, 1])), [1, 0, 1], atol=1e-6)
+    assert_allclose(expit(Temperature(fit_temperature(z, [1, 0, 1]))(z)), [1, 0, 1], atol=1e-6)
 
 
-def test_at_temperature_by_hand():
+def test_a_temperature_by_hand():
     """s(2·log 3/2) = ¾, s(2·log 3/1) = 9/10, and −2·log 3 turns the second round."""
     z = 2 * math.log(3)
-    assert at_temperature(z, 2.0) == pytest.approx(0.75, rel=1e-14)
-    assert_allclose(at_temperature([z, -z], 1.0), [0.9, 0.1], rtol=1e-14)
+    assert expit(Temperature(2.0)(z)) == pytest.approx(0.75, rel=1e-14)
+    assert_allclose(expit(Temperature(1.0)([z, -z])), [0.9, 0.1], rtol=1e-14)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from softpref.advice.advice import Advice, Labels, Standing
     from softpref.data.pairs import PairSet
 
-LOSSES = {"hard": "dpo", "conservative": "cdpo", "geometric": "gdpo"}
+LOSS_TYPES = {"hard": "dpo", "conservative": "cdpo", "geometric": "gdpo"}
 # The paper's beta of DPO for plans and dialogue (arXiv 2409.06691); for summaries it takes 0.5.
 PAPER_BETA = 0.1
 
@@ -123,7 +123,7 @@ def _show_standings(advice: Advice) -> None:
     say(_verdict(best, advice))
     names = [best, *advice.beside]
     for name in names:
-        say(f"  label_treatment {name} (loss_type {LOSSES[name]}): {_beta(name, advice.standings[name])}")
+        say(f"  label_treatment {name} (loss_type {LOSS_TYPES[name]}): {_beta(name, advice.standings[name])}")
 
 
 def _verdict(best: str, advice: Advice) -> str:

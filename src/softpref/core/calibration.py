@@ -55,12 +55,6 @@ def fit_temperature(log_odds: ArrayLike, soft_label: ArrayLike) -> float:
     return float(np.exp(found.x))
 
 
-def at_temperature(log_odds: ArrayLike, temperature: float) -> Floats:
-    """``s(log_odds / T)``."""
-    p: Floats = expit(np.asarray(log_odds, dtype=np.float64) / temperature)
-    return p
-
-
 # --- calibrators: log-odds in, log-odds out -------------------------------------------------------------------------------
 #
 # The sides of a pair have no order of their own, so a calibrator should give 1 − p when they are exchanged: it is odd in the
