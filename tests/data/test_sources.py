@@ -375,7 +375,7 @@ READ_WITH = {
 
 
 @pytest.mark.parametrize("texts", [as_plain, as_messages])
-@pytest.mark.parametrize("name", SOURCES)
+@pytest.mark.parametrize("name", EXAMPLES)
 def test_what_is_imported_is_read(name, texts):
     """Through the reader that training uses, in both forms of text."""
     pairs = [texts(pair) for pair in imported(name, *EXAMPLES[name]).pairs]

@@ -22,8 +22,9 @@ PROG = "softpref import"
 class ImportOptions:
     """Make pairs of a published data set: softpref import FORMAT --data NAME --output FILE.
 
-    FORMAT is tldr, hh, coplan, ultrafeedback, helpsteer2, helpsteer2-votes, helpsteer2-strength, helpsteer3,
-    helpsteer3-strength, arena or arena-55k; docs/recipes.md says what each makes of its rows.
+    FORMAT is tldr, hh, coplan, ultrafeedback, ultrafeedback-binarized, helpsteer2, helpsteer2-votes, helpsteer2-strength,
+    helpsteer3, helpsteer3-strength, arena, arena-55k, multipref, prism, shp, webgpt, oasst, nectar, pku-saferlhf,
+    pku-saferlhf-safer, dices, argilla, label-studio, nemo or nemo-rl; docs/recipes.md says what each makes of its rows.
 
     Attributes:
         data: A name on the Hub, a folder, or a file: .jsonl, .json or their .gz with one object a line, .csv, .parquet.

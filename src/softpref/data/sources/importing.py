@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 from softpref.data.label_columns import VOTES
 from softpref.data.pairs import Message, Text
 from softpref.data.sources.rows import LeftOutError, PairRow, Row, RowFaultError
+from softpref.data.voters import VOTERS
 from softpref.errors import DataError, Fault
 
 Numbered: TypeAlias = tuple[int, Row]
@@ -138,10 +139,11 @@ def merge_votes(pairs: Iterable[PairRow]) -> list[PairRow]:
 
 
 def _with_votes(pair: PairRow, other: PairRow) -> PairRow:
-    votes = [other[name] for name in VOTES]
+    votes, voters = [other[name] for name in VOTES], other.get("meta", {}).get(VOTERS, {})
     if other["response_1"] != pair["response_1"]:
-        votes = [votes[1], votes[0], votes[2]]
-    return {**pair, **{name: pair[name] + more for name, more in zip(VOTES, votes, strict=True)}}
+        votes, voters = [votes[1], votes[0], votes[2]], {who: 1 - p for who, p in voters.items()}
+    meta = {"meta": {**pair["meta"], VOTERS: {**pair["meta"].get(VOTERS, {}), **voters}}} if voters else {}
+    return {**pair, **{name: pair[name] + more for name, more in zip(VOTES, votes, strict=True)}, **meta}
 
 
 # --- how texts are written

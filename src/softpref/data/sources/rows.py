@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 from softpref.data.pairs import Message, Text
+from softpref.data.voters import VOTERS
 
 Row: TypeAlias = Mapping[str, Any]
 PairRow: TypeAlias = dict[str, Any]
@@ -63,3 +65,18 @@ def voted(prompt: Text, first: str, second: str, votes: tuple[int, int, int], **
 def signed_votes(scores: Sequence[float]) -> tuple[int, int, int]:
     """Votes from preferences in which below 0 is for the first response, above 0 for the second, and 0 for neither."""
     return sum(x < 0 for x in scores), sum(x > 0 for x in scores), sum(x == 0 for x in scores)
+
+
+def named_votes(prompt: Text, first: str, second: str, voters: Mapping[str, float], **rest: Any) -> PairRow:
+    """A pair with votes by name, each P(first side preferred) of 1, ½ or 0: counted, and kept under ``meta.annotators``."""
+    values = list(voters.values())
+    meta = {**(rest.pop("meta", None) or {}), VOTERS: dict(voters)}
+    return voted(prompt, first, second, (values.count(1.0), values.count(0.0), values.count(0.5)), **rest, meta=meta)
+
+
+def number(row: Row, *path: str) -> float:
+    """The number at a path. Raises RowFaultError for anything else, a boolean or nan among it."""
+    value = inner(row, *path)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise RowFaultError(".".join(path), f"is no number ({value!r})")
+    return value
