@@ -24,6 +24,7 @@ EXTRA_OF: Mapping[str, str] = {
     "tokenizers": "train",
     "tqdm": "train",
     "peft": "peft",
+    "bitsandbytes": "quantization",
     "tensorboard": "tensorboard",
     "vllm": "vllm",
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import sys
 
 import pytest
 import torch
@@ -23,9 +24,16 @@ from peft import (
     VeraConfig,
     get_peft_model,
 )
+from transformers import AutoModelForCausalLM
 
+from softpref.demo.small_model import small_llama
 from softpref.errors import OptionError, ReferenceMismatchError
+from softpref.loading.models import load_model
+from softpref.scoring.identity import model_identity
 from softpref.scoring.plain import pair_logps
+from softpref.training.quantization import quantization_config
+from softpref.training.recipe import TrainRecipe
+from softpref.training.run import train
 
 pytestmark = [
     pytest.mark.filterwarnings(f"ignore:{start}:UserWarning")
@@ -223,3 +231,125 @@ def test_adapters_that_cannot_be_trained_are_evaluated_alone(make_trainer, tiny_
     assert margins == pytest.approx([margins[0]] * 3, abs=1e-4)
     with pytest.raises(OptionError, match="no parameter of the policy is trained"):
         make_trainer(model=copy.deepcopy(tiny_llama).requires_grad_(False)).train()
+
+
+@pytest.fixture
+def adapter_folder(tiny_llama, word_tokenizer, tmp_path):
+    return saved_adapter(tiny_llama, word_tokenizer, tmp_path)
+
+
+def saved_adapter(base, word_tokenizer, tmp_path):
+    """A folder with a trained adapter, whose base lies beside it."""
+    base.save_pretrained(tmp_path / "base")
+    word_tokenizer.save_pretrained(tmp_path / "base")
+    policy = sft_adapter(AutoModelForCausalLM.from_pretrained(tmp_path / "base"))
+    policy.peft_config["default"].base_model_name_or_path = str(tmp_path / "base")
+    policy.save_pretrained(tmp_path / "adapter")
+    return tmp_path / "adapter"
+
+
+def test_an_adapters_folder_as_policy_and_as_reference(make_trainer, adapter_folder, tmp_path):
+    """Both are base and adapter; as the policy it is trained further, and saved as an adapter of the same base."""
+    trainer = make_trainer(model=str(adapter_folder), ref_model=str(adapter_folder), precompute_ref_log_probs=False, max_steps=2)
+    assert trainer.policy_identity == trainer.reference.identity
+    assert trainer.policy_identity != model_identity(load_model(str(tmp_path / "base")))
+    assert trainer.policy_identity == model_identity(load_model(str(adapter_folder)))
+    trainer.train()
+    assert trainer.step_zero_difference == pytest.approx(0, abs=1e-4)
+    trainer.save_model(str(tmp_path / "saved"))
+    saved = load_model(str(tmp_path / "saved"))
+    pairs = list(trainer.train_dataset)
+    with torch.no_grad():
+        ours, loaded = pair_logps(trainer.model.eval(), pairs), pair_logps(saved.eval(), pairs)
+    torch.testing.assert_close(loaded.chosen, ours.chosen, rtol=0, atol=1e-4)
+
+
+def test_a_known_reference_adapter_is_known_by_its_settings_and_its_base(make_trainer, tiny_llama, adapter_folder, tmp_path):
+    """Its scores are found again; another alpha, or other weights in the base's folder, are another reference."""
+    identities = []
+    for change in (None, None, "alpha", "base"):
+        if change == "alpha":
+            file = adapter_folder / "adapter_config.json"
+            file.write_text(json.dumps({**json.loads(file.read_text()), "lora_alpha": 64}))
+        if change == "base":
+            other = copy.deepcopy(tiny_llama)
+            with torch.no_grad():
+                next(other.parameters()).mul_(1.5)
+            other.save_pretrained(tmp_path / "base")
+        trainer = make_trainer(model=copy.deepcopy(tiny_llama), ref_model=str(adapter_folder), precompute_ref_log_probs=True)
+        trainer.score_reference()
+        identities.append(trainer.reference.identity)
+    assert identities[0] == identities[1]
+    assert len(set(identities)) == 3
+
+
+def recipe(adapter_folder, tmp_path, rows, **settings):
+    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    values = {
+        "data": str(tmp_path / "pairs.jsonl"),
+        "output_dir": str(tmp_path / "run"),
+        "model": str(adapter_folder),
+        "train": {"max_steps": 1, "save_strategy": "no", "per_device_train_batch_size": 4, "use_cpu": True},
+    }
+    return TrainRecipe(**{**values, **settings})
+
+
+def test_a_recipe_goes_on_from_an_adapters_folder(adapter_folder, tmp_path, rows):
+    folder = train(recipe(adapter_folder, tmp_path, rows))
+    record = json.loads((folder / "run.json").read_text())
+    assert record["step_0_difference"] == pytest.approx(0, abs=1e-4)
+    assert record["reference"] == record["model"]["identity"]
+    saved = json.loads((folder / "adapter_config.json").read_text())
+    assert saved["base_model_name_or_path"] == str(tmp_path / "base")
+    with pytest.raises(OptionError, match="peft_config is a second one"):
+        train(recipe(adapter_folder, tmp_path, rows, output_dir=str(tmp_path / "second"), peft={"r": 2}))
+
+
+def test_a_recipe_names_any_kind_of_adapter(adapter_folder, tmp_path, rows):
+    kind = {"peft_type": "IA3", "target_modules": ["k_proj"], "feedforward_modules": []}
+    folder = train(recipe(tmp_path / "base", tmp_path, rows, peft=kind))
+    assert json.loads((folder / "adapter_config.json").read_text())["peft_type"] == "IA3"
+    for settings, message in (
+        ({"peft_type": "LORRA"}, "did you mean 'LORA'"),
+        ({"peft_type": "IA3", "r": 2}, "peft.r is no argument of IA3Config"),
+    ):
+        with pytest.raises(OptionError, match=message):
+            train(recipe(tmp_path / "base", tmp_path, rows, output_dir=str(tmp_path / "other"), peft=settings))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"load_in_4bits": True}, "quantization.load_in_4bits is no argument.*did you mean 'load_in_4bit'"),
+        ({"bnb_4bit_quant_type": "nf4"}, "give either load_in_4bit: true or load_in_8bit: true"),
+    ],
+)
+def test_quantization_is_checked(settings, message):
+    with pytest.raises(OptionError, match=message):
+        quantization_config(settings)
+
+
+def test_quantization_without_bitsandbytes_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
+    with pytest.raises(OptionError, match=r"on a CPU too, needs bitsandbytes: pip install 'softpref\[quantization\]'"):
+        quantization_config({"load_in_4bit": True})
+
+
+def test_quantised_weights_need_an_adapter(adapter_folder, tmp_path, rows):
+    with pytest.raises(OptionError, match="quantization needs an adapter"):
+        train(recipe(tmp_path / "base", tmp_path, rows, quantization={"load_in_4bit": True}))
+
+
+@pytest.mark.parametrize("further", [False, True])
+def test_qlora_from_a_recipe(word_tokenizer, tmp_path, rows, further):
+    """A new adapter, or one from its folder, on a base in 4 bits: another reference than the base as it was saved."""
+    pytest.importorskip("bitsandbytes")
+    base = small_llama(word_tokenizer, hidden=64, layers=2, heads=2, context=64)
+    adapter_folder = saved_adapter(base, word_tokenizer, tmp_path)
+    model, peft = (adapter_folder, None) if further else (tmp_path / "base", {"r": 2, "target_modules": ["q_proj"]})
+    quantization = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}
+    folder = train(recipe(model, tmp_path, rows, peft=peft, quantization=quantization))
+    record = json.loads((folder / "run.json").read_text())
+    assert record["step_0_difference"] == pytest.approx(0, abs=1e-4)
+    assert record["reference"] != model_identity(load_model(str(model)))
+    assert (folder / "adapter_model.safetensors").is_file()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -87,6 +88,22 @@ def put_on(base: PreTrainedModel, adapter: str) -> None:
         loading = base.load_adapter(adapter, use_safetensors=True, ignore_mismatched_sizes=True).to_dict()
     check_fit(adapter, base, loading)
     refuse_not_finite(adapter, ((name, value) for name, value in base.state_dict().items() if name not in before))
+
+
+def trainable_on(base: PreTrainedModel, adapter: str) -> PeftModel:
+    """A folder's adapter on its base, to be trained further. Raises ModelError where it does not fit, or is not whole."""
+    from peft import PeftModel, prepare_model_for_kbit_training
+
+    if getattr(base, "is_quantized", False):
+        base = prepare_model_for_kbit_training(base, use_gradient_checkpointing=False)
+    with library_errors(f"adapter {adapter!r}"), warnings.catch_warnings():
+        # check_saved_names refuses it
+        warnings.filterwarnings("ignore", "Found missing adapter keys")
+        whole = PeftModel.from_pretrained(base, adapter, is_trainable=True, use_safetensors=True)
+    if Path(adapter).is_dir():
+        check_saved_names(adapter, whole)
+    refuse_not_finite(adapter, ((name, value) for name, value in whole.named_parameters() if value.requires_grad))
+    return whole
 
 
 def check_fit(adapter: str, base: PreTrainedModel, loading: Mapping[str, Any]) -> None:

@@ -10,7 +10,15 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from softpref.errors import ModelError
-from softpref.loading.adapters import ADAPTER_WEIGHTS, base_of, base_on_hub, check_adapter, check_saved_names, put_on
+from softpref.loading.adapters import (
+    ADAPTER_WEIGHTS,
+    base_of,
+    base_on_hub,
+    check_adapter,
+    check_saved_names,
+    put_on,
+    trainable_on,
+)
 from softpref.loading.folder import (
     CONFIG_FILE,
     TOKENIZER_FILES,
@@ -24,6 +32,7 @@ from softpref.loading.vocabulary import check_vocabulary, embedding_rows
 from softpref.loading.weights import check_loaded, refuse_not_finite, tensors_of
 
 if TYPE_CHECKING:
+    from peft import PeftModel
     from torch import Tensor
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -31,18 +40,33 @@ if TYPE_CHECKING:
 _DECODERS = ("gpt_neox", "gpt_neox_japanese")
 
 
-def load_model(name: str, dtype: str = "auto") -> PreTrainedModel:
+def load_model(name: str, dtype: str = "auto", quantization: Any = None) -> PreTrainedModel:
     """A causal language model, or an adapter on its base; ``dtype`` is auto (as it was saved), float32 or bfloat16.
 
-    Train in float32: with weights in bf16, steps at the usual learning rates are smaller than its rounding and are lost.
+    ``quantization`` is a ``transformers`` quantisation configuration. Train in float32: with weights in bf16, steps at the
+    usual learning rates are smaller than its rounding and are lost.
 
     Raises ModelError where it cannot be loaded, lacks weights, or holds such as do not fit or are not finite.
     """
     from transformers import AutoModelForCausalLM
 
-    model = _loaded(AutoModelForCausalLM, name, dtype=dtype)
+    options = {"dtype": dtype} if quantization is None else {"dtype": dtype, "quantization_config": quantization}
+    model = _loaded(AutoModelForCausalLM, name, **options)
     _refuse_other_kinds(name, model)
     return model
+
+
+def load_start(name: str, dtype: str = "auto", quantization: Any = None) -> PreTrainedModel | PeftModel:
+    """A model to train as ``load_model`` gives it; of an adapter, PEFT's own model with that adapter to be trained further.
+
+    Raises ModelError as ``load_model`` does.
+    """
+    base = base_of(name) or base_on_hub(name)
+    if base is None:
+        return load_model(name, dtype, quantization)
+    if Path(name).is_dir():
+        check_adapter(name, base)
+    return trainable_on(load_model(base, dtype, quantization), name)
 
 
 def _refuse_other_kinds(name: str, model: PreTrainedModel) -> None:

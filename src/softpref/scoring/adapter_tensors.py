@@ -69,14 +69,13 @@ def reads_the_row(model: nn.Module) -> bool:
 def split_state(model: nn.Module) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """The tensors of a model's state: the base's by the names they have without an adapter, and the active adapters'.
 
-    Adapters that are not active are in neither.
+    An adapter has the same names whether PEFT's own model holds it or transformers has put it in. Adapters that are not
+    active are in neither.
     """
     state: dict[str, Tensor] = model.state_dict()
     if not has_adapter(model):
         return state, {}
-    inner = causal_lm(model)
-    prefix = next(name for name, module in model.named_modules() if module is inner)
-    prefix = f"{prefix}." if prefix else ""
+    inner, prefix = causal_lm(model), inner_prefix(model)
     places = {f"{prefix}{wrapper}.": f"{prefix}{base}." for wrapper, base in _base_places(inner)}
     active = set(active_adapters(model))
     inactive = set(getattr(model, "peft_config", ())) - active
@@ -88,8 +87,15 @@ def split_state(model: nn.Module) -> tuple[dict[str, Tensor], dict[str, Tensor]]
         elif wrapper is not None and name.startswith(places[wrapper]):
             base[wrapper.removeprefix(prefix) + name.removeprefix(places[wrapper])] = value
         elif not inactive & set(name.split(".")):
-            adapter[name] = value
+            adapter[name.removeprefix(prefix)] = value
     return base, adapter
+
+
+def inner_prefix(model: nn.Module) -> str:
+    """What stands before the base's names in those of PEFT's own model; "" where transformers put the adapter in."""
+    inner = causal_lm(model)
+    name = next(name for name, module in model.named_modules() if module is inner)
+    return f"{name}." if name else ""
 
 
 def adapter_settings(model: nn.Module) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import torch
 
 from softpref.data.tokenization import TokenizedPair
 from softpref.errors import NonFiniteError, OptionError
-from softpref.scoring.adapter_tensors import adapter_is_idle, base_is_frozen, split_state
+from softpref.scoring.adapter_tensors import adapter_is_idle, base_is_frozen, inner_prefix, split_state
 from softpref.scoring.identity import model_identity
 from softpref.scoring.reference_cache import ReferenceCache, pair_key
 from softpref.scoring.scores import PairScores, Scorer
@@ -29,11 +29,11 @@ class StartTensors:
     """
 
     def __init__(self, model: nn.Module) -> None:
-        adapter = split_state(model)[1]
+        adapter, prefix = split_state(model)[1], inner_prefix(model)
         self._copies = {
             name: torch.nn.Parameter(value.detach().clone(), requires_grad=False)
             for name, value in model.named_parameters(remove_duplicate=False)
-            if value.requires_grad or name in adapter
+            if value.requires_grad or name.removeprefix(prefix) in adapter
         }
 
     @contextmanager

@@ -17,7 +17,7 @@ from softpref.data.batching import micro_batches, packed_tokens, padded_tokens
 from softpref.data.model_lengths import one_rope_length, shows_more, thresholds
 from softpref.data.tokenization import TokenizedPair
 from softpref.errors import OptionError, first_line
-from softpref.scoring.attention import CannotPackError
+from softpref.scoring.attention import CannotPackError, causal_lm
 from softpref.scoring.plain import lone_logps, pair_logps
 from softpref.scoring.scores import PairScores, Scorer, joined
 from softpref.scoring.shared_prefix import PackedScorer
@@ -197,4 +197,9 @@ def tolerance(model: nn.Module) -> float:
     """Nats per √token that rounding may make of the same log-probs, in the precision that this model computes in now."""
     parameter = next(model.parameters())
     kind = parameter.device.type
+    quantization = getattr(getattr(causal_lm(model), "config", None), "quantization_config", None)
+    if quantization is not None:
+        # weights in 4 bits are computed with in a dtype of their own, all others in half precision
+        compute = getattr(quantization, "bnb_4bit_compute_dtype", None) if getattr(quantization, "load_in_4bit", False) else None
+        return TOLERANCE.get(compute or torch.bfloat16, TOLERANCE[torch.bfloat16])
     return TOLERANCE[torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else parameter.dtype]

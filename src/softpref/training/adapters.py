@@ -23,18 +23,25 @@ def with_adapter(model: Any, peft_config: Any, seed: int) -> Any:
     """
     if peft_config is not None:
         model = _new_adapter(model, peft_config, seed)
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            # bitsandbytes would repack its weights in evaluation mode, for a kernel without gradients, and train on that
+            module.support_avx512bf16_for_cpu = False
     _dropout_off(model)
     return model
 
 
 def _new_adapter(model: Any, peft_config: Any, seed: int) -> Any:
-    from peft import get_peft_model
+    from peft import get_peft_model, prepare_model_for_kbit_training
 
     if has_adapter(model):
         raise OptionError(
             "the policy has an adapter already, and peft_config is a second one: leave peft_config out to go on with the first, "
             "or merge it (merge_and_unload) to begin a new one"
         )
+    if getattr(model, "is_quantized", False):
+        # its norms and embeddings in fp32; checkpointing is the trainer's own
+        model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
     set_seed(seed)
     try:
         return get_peft_model(model, peft_config)

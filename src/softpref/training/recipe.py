@@ -32,7 +32,9 @@ class TrainRecipe(PreferenceOptions):
         dtype: Weights of the trained model: float32, or bfloat16 or auto (as saved), whose rounding swallows small steps.
         reading: How the file becomes labelled pairs.
         seed: Seed of initial adapters, data order and everything random.
-        peft: LoraConfig arguments, such as {r: 16, target_modules: all-linear}; no adapter if not given.
+        peft: An adapter: arguments of LoraConfig, such as {r: 16, target_modules: all-linear}, or of the config that peft_type
+            names; no adapter if not given.
+        quantization: Arguments of transformers.BitsAndBytesConfig, such as {load_in_4bit: true}, for QLoRA; needs an adapter.
         train: Any field of transformers.TrainingArguments, such as {learning_rate: 1e-6, num_train_epochs: 1}.
         online: Draw two responses per prompt from the current policy, have them labelled, and train on them once.
         judge: With online.labels judge: its options as for softpref label, such as {judge: reward_model, judge_model: …}.
@@ -49,6 +51,7 @@ class TrainRecipe(PreferenceOptions):
     reading: ReadOptions = field(default_factory=ReadOptions)
     seed: int = 42
     peft: dict[str, Any] | None = None
+    quantization: dict[str, Any] | None = None
     train: dict[str, Any] = field(default_factory=dict)
     online: OnlineOptions = field(default_factory=OnlineOptions)
     judge: dict[str, Any] = field(default_factory=dict)

@@ -16,6 +16,7 @@ from tqdm.auto import tqdm
 from softpref.data.files import cache_folder, write_json
 from softpref.data.tokenization import TokenizedPair
 from softpref.errors import InputError, OptionError
+from softpref.loading.adapters import base_of
 from softpref.loading.models import load_model
 from softpref.run_folder import read_json
 from softpref.scoring.adapter_tensors import has_adapter
@@ -169,11 +170,18 @@ def _read_note(note: Path) -> dict[str, str] | None:
     return content
 
 
+def _deciding_files(folder: str) -> list[Path]:
+    names = ("*.safetensors", "config.json", "adapter_config.json")
+    return sorted(file for name in names for file in Path(folder).glob(name))
+
+
 def _note(folder: str, args: SoftPreferenceConfig, dtype: torch.dtype) -> Path | None:
-    """Named by the bytes of the folder's weights and configuration; None for a Hub name."""
-    files = sorted([*Path(folder).glob("*.safetensors"), *Path(folder).glob("config.json")])
-    if not files:
+    """Named by the bytes of the folder's weights and configuration, and of an adapter's base; None for a Hub name."""
+    base = base_of(folder)
+    parts = [_deciding_files(one) for one in (folder, base) if one is not None]
+    if not all(parts):
         return None
+    files = [file for part in parts for file in part]
     digest = hashlib.sha256(_precision(args, dtype).encode())
     for file in files:
         with file.open("rb") as opened:

@@ -31,7 +31,8 @@ from softpref.errors import InputError, InterruptedRunError, OptionError, neares
 from softpref.extras import require
 from softpref.generation.engine import deciding
 from softpref.judges.base import Judge
-from softpref.loading.models import load_model, load_tokenizer
+from softpref.loading.adapters import base_of
+from softpref.loading.models import load_start, load_tokenizer
 from softpref.records.figures import known
 from softpref.records.labels import LabelRecord
 from softpref.records.record import command_line, plain
@@ -50,6 +51,7 @@ from softpref.training.config import SoftPreferenceConfig
 from softpref.training.metrics import own_names
 from softpref.training.on_policy import read_online_prompts
 from softpref.training.online import OnlineSoftPreferenceTrainer, check_online
+from softpref.training.quantization import quantization_config
 from softpref.training.recipe import SHARED_FIELDS, TrainRecipe, save_recipe
 from softpref.training.trainer import SoftPreferenceTrainer, on_main_process
 from softpref.training.trl_arguments import REFUSED
@@ -269,7 +271,7 @@ def _trainer(
     if recipe.online.labels is not None:
         kind = partial(OnlineSoftPreferenceTrainer, online=recipe.online, judge=judge)
     trainer = kind(
-        model=load_model(recipe.model, recipe.dtype),
+        model=load_start(recipe.model, recipe.dtype, _quantization(recipe)),
         args=config,
         train_dataset=rows,
         eval_dataset=held_out,
@@ -392,16 +394,31 @@ def _comparable(name: str, record: RunRecord) -> Any:
 
 
 def _peft_config(arguments: Mapping[str, Any] | None) -> Any:
+    """The adapter's configuration; ``peft_type`` names its kind, LORA if not given."""
     if arguments is None:
         return None
     require("peft:", "peft")
-    from peft import LoraConfig
+    from peft import PEFT_TYPE_TO_CONFIG_MAPPING
 
-    known = {f.name for f in fields(LoraConfig) if f.init}
+    kinds = {str(kind.value): config for kind, config in PEFT_TYPE_TO_CONFIG_MAPPING.items()}
+    name = str(arguments.get("peft_type", "LORA"))
+    if name not in kinds:
+        raise OptionError(f"peft.peft_type is {name!r}{nearest(name, kinds)}")
+    known = {f.name for f in fields(kinds[name]) if f.init}
     for key in arguments:
-        if key not in known:
-            raise OptionError(f"peft.{key} is no argument of LoraConfig{nearest(key, known)}")
-    return LoraConfig(**{"task_type": "CAUSAL_LM", **arguments})
+        if key not in known and key != "peft_type":
+            raise OptionError(f"peft.{key} is no argument of {kinds[name].__name__}{nearest(key, known)}")
+    chosen = {key: value for key, value in arguments.items() if key != "peft_type"}
+    try:
+        return kinds[name](**{"task_type": "CAUSAL_LM", **chosen})
+    except (ImportError, TypeError, ValueError) as error:
+        raise OptionError(f"peft: {error}") from error
+
+
+def _quantization(recipe: TrainRecipe) -> Any:
+    if recipe.quantization is not None and recipe.peft is None and base_of(recipe.model) is None:
+        raise OptionError("quantization needs an adapter to train, as quantised weights cannot be: give peft, such as {r: 16}")
+    return quantization_config(recipe.quantization)
 
 
 def _record(recipe: TrainRecipe, trainer: SoftPreferenceTrainer, rows: Any) -> RunRecord:

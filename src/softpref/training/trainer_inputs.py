@@ -10,7 +10,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase, TrainingArguments
 
 from softpref.errors import OptionError
-from softpref.loading.models import load_model, load_tokenizer
+from softpref.loading.models import load_start, load_tokenizer
 from softpref.training.config import SoftPreferenceConfig
 from softpref.training.trl_arguments import is_dpo_config
 
@@ -103,4 +103,4 @@ def loaded_policy(model: Any, ref_model: Any) -> Any:
         raise OptionError("model is not given: give the policy, or the name or folder to load it from")
     if ref_model is model and not isinstance(model, str):
         raise OptionError("ref_model is the policy itself, which training would change: leave it out")
-    return load_model(model, "float32") if isinstance(model, str) else model
+    return load_start(model, "float32") if isinstance(model, str) else model
