@@ -209,7 +209,7 @@ def test_an_adapters_dropout_is_off_and_said_to_be(make_trainer, tiny_llama, tmp
 def test_the_policy_inside_its_own_adapter_is_no_reference(make_trainer, tiny_llama):
     """PEFT changes the model that it is given, so that this base would be trained with the policy."""
     with pytest.raises(OptionError, match="ref_model shares parameters with the policy"):
-        make_trainer(model=tiny_llama, ref_model=tiny_llama, peft_config=lora())
+        make_trainer(model=get_peft_model(tiny_llama, lora()), ref_model=tiny_llama)
 
 
 def test_adapters_that_cannot_be_trained_are_evaluated_alone(make_trainer, tiny_llama, rows, tmp_path):

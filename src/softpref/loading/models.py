@@ -61,6 +61,7 @@ def load_start(name: str, dtype: str = "auto", quantization: Any = None) -> PreT
 
     Raises ModelError as ``load_model`` does.
     """
+    refuse_missing_folder(name)
     base = base_of(name) or base_on_hub(name)
     if base is None:
         return load_model(name, dtype, quantization)
