@@ -34,6 +34,11 @@ DIFFERS = {
     "bf16",
     "activation_checkpointing",
     "gradient_checkpointing",
+    "loss_weights",
+    "f_divergence_type",
+    "f_alpha_divergence_coef",
+    "discopop_tau",
+    "label_smoothing",
 }
 
 # A value of each refused field that would do something in TRL.
@@ -46,13 +51,8 @@ ACTIVE = {
     "padding_free": True,
     "pad_to_multiple_of": 8,
     "precompute_ref_batch_size": 4,
-    "loss_weights": [0.5],
     "ld_alpha": 0.5,
-    "f_divergence_type": "js_divergence",
-    "f_alpha_divergence_coef": 0.7,
-    "label_smoothing": 0.1,
     "use_weighting": True,
-    "discopop_tau": 0.1,
     "activation_offloading": True,
     "sync_ref_model": True,
     "ref_model_mixup_alpha": 0.9,
@@ -79,7 +79,6 @@ EARLIER = {
     "max_completion_length": 512,
     "max_target_length": 512,
     "ref_model_init_kwargs": {"dtype": "bfloat16"},
-    "reference_free": True,
     "rpo_alpha": 1.0,
     "generate_during_eval": True,
     "is_encoder_decoder": True,
@@ -179,8 +178,10 @@ def test_a_list_of_one_loss_is_that_loss(tmp_path):
 @pytest.mark.parametrize(
     ("loss_type", "message"),
     [
-        (["sigmoid", "sft"], "one loss is trained at a time"),
-        ([], "one loss is trained at a time"),
+        (["sigmoid", "sft"], "write sft_weight, the weight of a mean over responses"),
+        ([], "give one name, or a list of several"),
+        (["sigmoid", "aot"], "loss_type 'aot' is TRL's"),
+        (["sigmoid", "ipo"], "reduction='mean' for TRL's"),
         (["ipo"], "reduction='mean' for TRL's"),
         (["sft"], "a mean over the tokens of a batch"),
         (["aot_unpaired"], "it sorts a batch's pairs"),
@@ -198,6 +199,63 @@ def test_a_list_with_a_stated_reduction_is_taken(tmp_path):
 
 def test_no_loss_that_is_there_is_called_trl_s():
     assert not TRL_LOSSES.keys() & {*LOSSES, *ALIASES}
+
+
+def test_several_losses_are_their_weighted_sum(tmp_path):
+    """TRL's list with its weights, each on hard labels."""
+    listed = dpo_config(tmp_path, loss_type=["sigmoid", "bco_pair"], loss_weights=[0.8, 0.2])
+    parts = SoftPreferenceConfig.from_trl(listed).method().parts
+    assert [(weight, part.name, part.treatment) for weight, part in parts] == [(0.8, "dpo", "hard"), (0.2, "bco", "hard")]
+    assert all(part.arguments["beta"] == 0.1 for _, part in parts)
+
+
+@pytest.mark.parametrize(
+    ("settings", "name", "arguments"),
+    [
+        ({"loss_type": ["discopop"], "discopop_tau": 0.1}, "discopop", {"tau": 0.1}),
+        ({"loss_type": ["robust"], "label_smoothing": 0.2}, "robust", {"epsilon": 0.2}),
+        ({"loss_type": ["robust"]}, "robust", {"epsilon": 0.0}),
+        ({"loss_type": ["exo_pair"], "label_smoothing": 0.01}, "exo", {"epsilon": 0.01}),
+        ({"f_divergence_type": "forward_kl"}, "fdpo_forward_kl", {}),
+        ({"f_divergence_type": "js_divergence"}, "fdpo_js", {}),
+        ({"f_divergence_type": "alpha_divergence", "f_alpha_divergence_coef": 0.7}, "fdpo_alpha", {"alpha": 0.7}),
+        ({"loss_type": ["sigmoid_norm"]}, "dpo_norm", {}),
+    ],
+)
+def test_an_argument_of_one_loss_becomes_that_loss_s(settings, name, arguments, tmp_path):
+    method = SoftPreferenceConfig.from_trl(dpo_config(tmp_path, **settings)).method()
+    assert (method.name, method.treatment) == (name, "hard")
+    given = {key: value for key, value in method.arguments.items() if key not in ("beta", "tau") or key in arguments}
+    assert given == arguments
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"label_smoothing": 0.1}, "label_smoothing has no effect here .*soft_label 1 − label_smoothing"),
+        ({"discopop_tau": 0.1}, "discopop_tau has no effect with loss_type"),
+        ({"loss_type": "gdpo", "f_divergence_type": "js_divergence"}, "write loss_type='fdpo_js'"),
+        ({"f_alpha_divergence_coef": 0.7}, "f_alpha_divergence_coef has no effect .*write loss_type='fdpo_alpha'"),
+        ({"f_divergence_type": "js"}, "f_divergence_type is 'js'; known: .*js_divergence"),
+        ({"loss_weights": [0.5]}, "loss_weights has no effect with one loss"),
+    ],
+)
+def test_an_argument_of_another_loss_is_refused(settings, message, tmp_path):
+    with pytest.raises(OptionError, match=message):
+        config(tmp_path, **settings)
+
+
+@pytest.mark.parametrize(
+    "name", ["loss_weights", "f_divergence_type", "f_alpha_divergence_coef", "discopop_tau", "label_smoothing"]
+)
+def test_what_differs_is_taken_where_it_does_nothing(name, tmp_path):
+    """As a made object holds it, under TRL's default loss."""
+    config(tmp_path, **{name: getattr(dpo_config(tmp_path), name)})
+
+
+def test_reference_free_needs_no_reference(tmp_path):
+    assert config(tmp_path, reference_free=False).method().needs_reference
+    assert not config(tmp_path, reference_free=True).method().needs_reference
 
 
 def test_keep_start_cuts_responses(tmp_path):
@@ -255,7 +313,10 @@ def test_changes_to_a_dpo_config(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"loss_type": ["sigmoid", "sft"]}, "one loss is trained at a time"),
+        ({"loss_type": ["sigmoid", "sft"]}, "write sft_weight"),
+        ({"loss_type": ["sigmoid", "ipo"]}, "TRL's ipo alone divides by the length"),
+        ({"loss_type": ["ipo"], "f_divergence_type": "forward_kl"}, "there for loss_type 'sigmoid' alone"),
+        ({"loss_type": ["hinge"], "discopop_tau": 0.1}, "discopop_tau has no effect with loss_type 'hinge'"),
         ({"loss_type": ["sft"]}, "a mean over the tokens of a batch"),
         ({"label_smoothing": 0.1}, "label_smoothing has no effect"),
         ({"truncation_mode": "keep_end"}, "truncation_mode is 'keep_end'"),

@@ -51,6 +51,11 @@ class Method:
         return LOSSES[self.name]
 
     @property
+    def options(self) -> dict[str, Any]:
+        """The arguments, and what of ``extras`` is set: what a record of a run holds."""
+        return {**self.arguments, **{name: value for name, value in vars(self.extras).items() if value}}
+
+    @property
     def needs_reference(self) -> bool:
         """Whether a pair must come with the reference's log-probs."""
         return self.base.needs_reference and not self.extras.reference_free

@@ -31,9 +31,11 @@ __all__ = [
     "TREATMENTS",
     "Extras",
     "Method",
+    "check_ranges",
     "default_beta",
     "equals_teach_nothing",
     "has_beta",
+    "idle_extras",
     "preference_loss",
     "resolve",
     "treatments_of",
@@ -177,7 +179,13 @@ def _check_range(name: str, argument: str, value: float, base: BaseLoss) -> None
 
 def _check_extras(method: Method) -> None:
     """Raises OptionError for an option out of its range, or without effect on this method."""
-    extras, name = method.extras, method.name
+    check_ranges(method.extras)
+    for option, why in idle_extras(method).items():
+        raise OptionError(f"{option} has no effect: {why}; leave it out")
+
+
+def check_ranges(extras: Extras) -> None:
+    """Raises OptionError for an option that is no number, or out of its range."""
     for option, end in (("sft_weight", math.inf), ("length_penalty", math.inf), ("flip_rate", 0.5)):
         value = getattr(extras, option)
         if value is None:
@@ -185,14 +193,17 @@ def _check_extras(method: Method) -> None:
         _check_number(option, value)
         if not 0 <= value < end:
             raise OptionError(f"{option} is {value}; it must be at least 0" + (f" and below {end:g}" if end < math.inf else ""))
+
+
+def idle_extras(method: Method) -> dict[str, str]:
+    """The options of ``method.extras`` that are set and would have no effect on it, and why."""
+    name = method.name
     without: list[tuple[str, bool, str]] = [
         ("sft_weight", not method.needs_rejected, f"{name} is that term itself"),
-        ("length_penalty", "beta" not in method.arguments, f"{name} has no beta"),
         ("length_penalty", method.reduction == "mean", "means over tokens have the length divided out"),
+        ("length_penalty", "beta" not in method.arguments, f"{name} has no beta"),
         ("flip_rate", method.treatment == "hard", "label_treatment 'hard' reads no probability"),
         ("policy_weighting", not method.needs_rejected, f"{name} compares no responses"),
         ("reference_free", not method.base.needs_reference, f"{name} needs no reference"),
     ]
-    for option, idle, why in without:
-        if getattr(extras, option) and idle:
-            raise OptionError(f"{option} has no effect: {why}; leave it out")
+    return {option: why for option, idle, why in without if idle and getattr(method.extras, option)}

@@ -27,6 +27,7 @@ HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*(/[\w.-]+)?$")
 TREATMENTS = {
     "hard": "the label only says which side is better",
     "conservative": "a mixture of the loss and its mirror image, weighted by the label",
+    "own": "p stands inside the loss",
     "geometric": "a weighted geometric average of the two sides' likelihoods, so that a pair of equals teaches nothing",
 }
 

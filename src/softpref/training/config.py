@@ -10,13 +10,15 @@ from typing import Any, TypeVar
 import torch
 from transformers import TrainingArguments
 
-from softpref.core.treatments import Method, default_beta, resolve
+from softpref.core.method import Extras, Method
+from softpref.core.method_sum import MethodSum, resolve_sum
+from softpref.core.treatments import default_beta, resolve
 from softpref.data.batching import default_tokens
 from softpref.data.tokenization import TokenOptions
 from softpref.errors import OptionError, nearest
 from softpref.scoring.self_check import SHARING
 from softpref.training.options import PreferenceOptions
-from softpref.training.trl_arguments import REFUSED, refuse_without_effect, translated, trl_loss
+from softpref.training.trl_arguments import OF_THE_LOSS, REFUSED, refuse_without_effect, translated, trl_loss
 
 # True by default in TRL, where it drops columns; here it would have nothing to act on.
 _NOT_KEPT = ("remove_unused_columns",)
@@ -75,18 +77,25 @@ class SoftPreferenceConfig(PreferenceOptions, TrainingArguments):
         ``from_trl(args, loss_type="gdpo")`` keeps everything but the loss. Raises OptionError for what cannot be kept.
         """
         values = {} if "loss_type" in changes else trl_loss(args)
-        left_out = {"loss_type", *_NOT_KEPT, *(("truncation_mode",) if "truncation" in changes else ())}
+        of_the_loss = OF_THE_LOSS if "loss_type" in changes else ()
+        left_out = {"loss_type", *of_the_loss, *_NOT_KEPT, *(("truncation_mode",) if "truncation" in changes else ())}
         for name in (field.name for field in fields(args) if field.init and field.name not in left_out):
             values[name] = getattr(args, name)
         return cls(**{**values, **changes})
 
-    def method(self) -> Method:
-        """The base loss, treatment and arguments that these options name."""
+    def method(self) -> Method | MethodSum:
+        """The base loss, treatment and arguments that these options name, or the weighted sum of several."""
         for name in ("beta", "treatment", "reduction"):
             if name in self.loss_args:
                 raise OptionError(f"loss_args.{name} belongs outside loss_args")
+        extras = Extras(self.sft_weight, self.length_penalty, self.flip_rate, self.policy_weighting, self.reference_free)
+        options: dict[str, Any] = {"treatment": self.label_treatment, "reduction": self.reduction, "extras": extras}
+        if not isinstance(self.loss_type, str):
+            return resolve_sum(self.loss_type, self.loss_weights, beta=self.beta, loss_args=self.loss_args, **options)
+        if self.loss_weights is not None:
+            raise OptionError("loss_weights has no effect with one loss: leave it out, or give loss_type a list")
         beta = default_beta(self.loss_type) if self.beta is None else self.beta
-        return resolve(self.loss_type, treatment=self.label_treatment, beta=beta, reduction=self.reduction, **self.loss_args)
+        return resolve(self.loss_type, beta=beta, **options, **self.loss_args)
 
     def token_options(self, context: int | None = None) -> TokenOptions:
         """What tokenisation needs of these options. No sequence is longer than the model's ``context``, in tokens."""
@@ -122,6 +131,10 @@ class SoftPreferenceConfig(PreferenceOptions, TrainingArguments):
             raise OptionError(f"ties has no effect with label_treatment {self.method().treatment!r}: leave it out")
         if not self.method().needs_rejected and self.method().treatment != "hard":
             raise OptionError(f"{self.method().name} trains on the chosen side alone, as it stands: leave label_treatment out")
+        if not 0 <= self.min_certainty < 1:
+            raise OptionError(f"min_certainty is {self.min_certainty}; it must be at least 0 and below 1")
+        if self.min_certainty and not self.method().needs_rejected:
+            raise OptionError(f"min_certainty has no effect: {self.method().name} compares no responses; leave it out")
         for name in REFUSED.keys() & {field.name for field in fields(self)}:
             refuse_without_effect(name, getattr(self, name))
         if self.n_gpu > 1:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 
+from softpref.core.method import Method
+from softpref.core.method_sum import MethodSum
 from softpref.core.pair import PairLogps, reduce
-from softpref.core.treatments import Method
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,7 +22,7 @@ MARGIN_TIE = 1e-4
 Weighted: TypeAlias = dict[str, "tuple[Tensor, Tensor]"]
 
 
-def pair_metrics(method: Method, pair: PairLogps, soft_label: Tensor | None, weight: Tensor) -> Weighted:
+def pair_metrics(method: Method | MethodSum, pair: PairLogps, soft_label: Tensor | None, weight: Tensor) -> Weighted:
     """Metrics of B pairs, each with the weights it is averaged by.
 
     All are of the log-probs that the loss sees: sums, or means over tokens where that is the method's reduction. ``margin``
@@ -48,7 +49,7 @@ def pair_metrics(method: Method, pair: PairLogps, soft_label: Tensor | None, wei
     return found
 
 
-def trl_metrics(method: Method, pair: PairLogps, weight: Tensor) -> Weighted:
+def trl_metrics(method: Method | MethodSum, pair: PairLogps, weight: Tensor) -> Weighted:
     """The same step under the names, and with the meaning, of TRL's ``DPOTrainer``, for dashboards made for it.
 
     ``logps/*`` are sums over response tokens whatever the reduction; ``rewards/*`` are beta times log-ratios of these sums, and

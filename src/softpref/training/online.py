@@ -18,6 +18,7 @@ import torch
 from transformers import TrainerCallback
 
 from softpref.core.method import Method
+from softpref.core.method_sum import MethodSum
 from softpref.core.pair import PairLogps, reduce
 from softpref.data.pairs import as_answer, fingerprint
 from softpref.data.tokenization import TokenizedPair, TokenizedPairs
@@ -312,7 +313,7 @@ class _Begin(TrainerCallback):
             close()
 
 
-def _check_method(method: Method) -> None:
+def _check_method(method: Method | MethodSum) -> None:
     if not method.needs_rejected:
         raise OptionError(f"{method.name} compares no responses, so it has no online form")
     if method.needs_tie:

@@ -12,10 +12,20 @@ class PreferenceOptions:
 
     Attributes:
         loss_type: A base loss (dpo, ipo, simpo, orpo, …) or a published name (gdpo, cdpo, gipo, …); softpref losses lists them.
+            A list trains the weighted sum of several.
         label_treatment: hard, conservative or geometric; the published name's own, or hard, if not given. Data without soft
             labels need an explicit hard.
         beta: Strength of the pull to the reference; the loss's own (softpref losses; 0.1 for most) if not given.
+        loss_weights: With a list of losses, how much each counts; 1 if not given.
+        sft_weight: Weight of the chosen side's negative log-likelihood per token beside the loss; what the loss was published
+            with (1 for cpo and orpo, 0 for the others) if not given.
+        length_penalty: R-DPO's alpha: this times the difference of the lengths in tokens is added to beta times the margin.
+        flip_rate: How often a label points the wrong way: p becomes (1 − rate)·p + rate·(1 − p). Below 0.5.
+        min_certainty: Pairs with |2p − 1| below this get weight 0, and are counted.
+        policy_weighting: WPO: a pair counts as much as its responses' mean token probabilities under the policy, multiplied.
+        reference_free: As if the reference gave every response the same probability; none is loaded.
         loss_args: The base loss's own arguments, such as alpha and gamma of ropo; checked against its signature.
+            With a list of losses: below each one's name.
         reduction: Log-probs as sum or mean over response tokens; the loss's own if not given.
         ties: Under hard a pair with p = 0.5 has no better side: drop (weight 0, counted; so if not given) or keep it.
         max_length: Tokens of prompt and one response; null for no limit.
@@ -34,9 +44,16 @@ class PreferenceOptions:
         reference_tolerance: Nats by which the policy may differ from its own reference at step 0.
     """
 
-    loss_type: str = "gdpo"
+    loss_type: str | list[str] = "gdpo"
     label_treatment: Literal["hard", "conservative", "geometric"] | None = None
     beta: float | None = None
+    loss_weights: list[float] | None = None
+    sft_weight: float | None = None
+    length_penalty: float = 0.0
+    flip_rate: float = 0.0
+    min_certainty: float = 0.0
+    policy_weighting: bool = False
+    reference_free: bool = False
     loss_args: dict[str, Any] = field(default_factory=dict)
     reduction: Literal["sum", "mean"] | None = None
     ties: Literal["drop", "keep"] | None = None

@@ -425,11 +425,11 @@ def _record(recipe: TrainRecipe, trainer: SoftPreferenceTrainer, rows: Any) -> R
     method = trainer.method
     return RunRecord(
         method=MethodFigures(
-            loss_type=recipe.loss_type,
+            loss_type=recipe.loss_type if isinstance(recipe.loss_type, str) else method.name,
             base=method.name,
             label_treatment=method.treatment,
             reduction=method.reduction,
-            arguments=dict(method.arguments),
+            arguments={**method.options, **({"min_certainty": recipe.min_certainty} if recipe.min_certainty else {})},
         ),
         data=DataFigures(
             file=data_name(recipe.data),

@@ -189,10 +189,13 @@ class SoftPreferenceTrainer(Trainer):
         )
         for note in token_notes(rows, tokenized.counts, tokenizer):
             logger.warning("%s: %s", name, note)
+        if args.min_certainty:
+            unsure = sum(_too_unsure(row, args) for row in tokenized)
+            logger.info("%s: %d of %d pairs have |2p − 1| below min_certainty, and weight 0", name, unsure, len(tokenized))
         if not any(self._weight(row, args) for row in tokenized):
             raise InputError(
                 f"{name}: every pair has weight 0, so there is nothing to learn; under label_treatment 'hard' pairs with "
-                "p = 0.5 have weight 0 unless ties is 'keep'"
+                "p = 0.5 have weight 0 unless ties is 'keep', and so have pairs below min_certainty"
             )
         return tokenized
 
@@ -250,6 +253,8 @@ class SoftPreferenceTrainer(Trainer):
         """A pair's weight in the loss. Under hard a tie has no better side; SFT, and a loss that models ties, take it too."""
         hard = self.method.treatment == "hard" and self.method.needs_rejected and not self.method.needs_tie
         drops_ties = hard and args.ties != "keep"
+        if _too_unsure(row, args):
+            return 0.0
         return 0.0 if drops_ties and row.soft_label == 0.5 else row.weight
 
     def _weights(self, rows: list[TokenizedPair], device: torch.device) -> Tensor:
@@ -611,6 +616,10 @@ def _all_rows(*datasets: Any) -> list[TokenizedPair]:
 
 def _row_weights(rows: Sequence[TokenizedPair], like: Tensor) -> Tensor:
     return torch.tensor([row.weight for row in rows], device=like.device, dtype=like.dtype)
+
+
+def _too_unsure(row: TokenizedPair, args: SoftPreferenceConfig) -> bool:
+    return row.soft_label is not None and abs(2 * row.soft_label - 1) < args.min_certainty
 
 
 def _ties(rows: Sequence[TokenizedPair], like: Tensor) -> Tensor:

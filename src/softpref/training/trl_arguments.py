@@ -37,15 +37,11 @@ REFUSED: Mapping[str, Refusal] = {
     "padding_free": Refusal("rows are computed without padding already (prefix_sharing); leave it out", (False, None)),
     "pad_to_multiple_of": Refusal("rows are not padded; leave it out", (None, "auto", 1)),
     "precompute_ref_batch_size": Refusal("write max_tokens_per_batch: tokens computed at a time"),
-    "loss_weights": Refusal("one loss is trained at a time; leave it out", (None, [1], [1.0], (1.0,))),
     "ld_alpha": Refusal("write reduction='mean' against long responses, or leave it out", (None, 1, 1.0)),
-    "f_divergence_type": Refusal("only reverse KL is there; leave it out", ("reverse_kl", None)),
-    "f_alpha_divergence_coef": Refusal("only reverse KL is there; leave it out", (0.5, None)),
     "label_smoothing": Refusal(
         "give every row soft_label 1 − label_smoothing and write loss_type='cdpo' for conservative DPO, or 'gdpo'", (0, 0.0, None)
     ),
-    "use_weighting": Refusal("give every row a weight column", (False, None)),
-    "discopop_tau": Refusal("loss_type 'discopop' is not there; leave it out", (0.05, None)),
+    "use_weighting": Refusal("write policy_weighting=True, WPO with the tokens' own probabilities as weights", (False, None)),
     "activation_offloading": Refusal("write activation_checkpointing=True", (False, None)),
     "sync_ref_model": Refusal(_TR_DPO, (False, None)),
     "ref_model_mixup_alpha": Refusal(_TR_DPO, (0.6, None)),
@@ -72,8 +68,7 @@ REFUSED: Mapping[str, Refusal] = {
     "max_completion_length": Refusal(_LENGTHS),
     "max_target_length": Refusal(_LENGTHS),
     "ref_model_init_kwargs": Refusal("load the reference with them (from_pretrained) and give it as ref_model", (None, {})),
-    "reference_free": Refusal("the reference is always read; leave it out", (False, None)),
-    "rpo_alpha": Refusal("an SFT term beside the loss is not there; leave it out"),
+    "rpo_alpha": Refusal("write sft_weight, the weight of a mean over responses, where TRL had one over the tokens of a batch"),
     "generate_during_eval": Refusal("write softpref evaluate after training", (False, None)),
     "is_encoder_decoder": Refusal("only causal language models are trained; leave it out", (False, None)),
     "label_pad_token_id": Refusal("rows are not padded; leave it out", (-100, None)),
@@ -92,6 +87,15 @@ REFUSED: Mapping[str, Refusal] = {
 TRL_LOSSES = {
     **dict.fromkeys(("aot", "aot_unpaired"), "it sorts a batch's pairs, and a pair's loss is its own; write loss_type='dpo'"),
 }
+
+# Arguments of one of TRL's losses: here an argument of that loss, and in TRL without effect on the others at these values.
+_OF_A_LOSS: Mapping[str, tuple[tuple[str, ...], str, tuple[Any, ...]]] = {
+    "discopop_tau": (("discopop",), "tau", (0.05, None)),
+    "label_smoothing": (("robust", "exo_pair", "exo"), "epsilon", (0, 0.0, None)),
+}
+# What belongs to a loss of TRL's, and goes with it where another is chosen.
+OF_THE_LOSS = ("loss_weights", "discopop_tau", "f_divergence_type", "f_alpha_divergence_coef")
+_DIVERGENCES = {"forward_kl": "fdpo_forward_kl", "js_divergence": "fdpo_js", "alpha_divergence": "fdpo_alpha"}
 
 # Names under which TRL computes another thing. Its list form says that TRL's is meant.
 _OTHER_MEANING = {
@@ -128,15 +132,50 @@ def translated(values: Mapping[str, Any], known: Iterable[str]) -> dict[str, Any
     """
     known = set(known)
     taken = {name: value for name, value in values.items() if name in known}
-    for name in values.keys() - known - {"truncation_mode"}:
+    for name in values.keys() - known - {"truncation_mode", *_OF_A_LOSS, "f_divergence_type", "f_alpha_divergence_coef"}:
         if name not in REFUSED:
             raise OptionError(f"{name} is no argument of SoftPreferenceConfig{nearest(name, known)}")
         refuse_without_effect(name, values[name])
     if values.get("truncation_mode") is not None:
         taken["truncation"] = _truncation(values["truncation_mode"], values.get("truncation"))
     if "loss_type" in taken:
-        taken["loss_type"] = one_loss(taken["loss_type"], taken.get("reduction"))
+        taken["loss_type"] = losses(taken["loss_type"], taken.get("reduction"))
+    if isinstance(taken.get("loss_type", ""), str) and taken.get("loss_weights") in ([1], [1.0], (1.0,)):
+        del taken["loss_weights"]
+    for name in _OF_A_LOSS.keys() & values.keys():
+        _into_loss_args(name, values[name], taken)
+    _into_another_loss(values.get("f_divergence_type"), values.get("f_alpha_divergence_coef"), taken)
     return taken
+
+
+def _into_loss_args(name: str, value: Any, taken: dict[str, Any]) -> None:
+    """Changes ``taken``. Raises OptionError for a value that would have no effect."""
+    losses_of, argument, harmless = _OF_A_LOSS[name]
+    loss_type = taken.get("loss_type")
+    if loss_type in losses_of and value is not None:
+        taken["loss_args"] = {argument: value, **(taken.get("loss_args") or {})}
+    elif loss_type not in losses_of and not any(type(value) is type(other) and value == other for other in harmless):
+        if name == "label_smoothing":
+            refuse_without_effect(name, value)
+        raise OptionError(f"{name} has no effect with loss_type {loss_type!r} (it is {_shown(value)}): leave it out")
+
+
+def _into_another_loss(divergence: Any, coefficient: Any, taken: dict[str, Any]) -> None:
+    """TRL's f-divergence of the sigmoid loss is a loss of its own here. Changes ``taken``; raises OptionError for others."""
+    if coefficient not in (0.5, None) and divergence != "alpha_divergence":
+        raise OptionError(f"f_alpha_divergence_coef has no effect (it is {_shown(coefficient)}): write loss_type='fdpo_alpha'")
+    if divergence in ("reverse_kl", None):
+        return
+    if divergence not in _DIVERGENCES:
+        raise OptionError(f"f_divergence_type is {divergence!r}{nearest(str(divergence), _DIVERGENCES)}")
+    if taken.get("loss_type") not in ("sigmoid", "dpo"):
+        raise OptionError(
+            f"f_divergence_type is {divergence!r}, which is there for loss_type 'sigmoid' alone: write "
+            f"loss_type={_DIVERGENCES[divergence]!r}"
+        )
+    taken["loss_type"] = _DIVERGENCES[divergence]
+    if divergence == "alpha_divergence" and coefficient is not None:
+        taken["loss_args"] = {"alpha": coefficient, **(taken.get("loss_args") or {})}
 
 
 def refuse_without_effect(name: str, value: Any) -> None:
@@ -148,25 +187,32 @@ def refuse_without_effect(name: str, value: Any) -> None:
 
 def trl_loss(args: Any) -> dict[str, Any]:
     """The loss of a ``trl.DPOConfig``, on hard labels as TRL trains it. Raises OptionError for one that is not there."""
-    loss_type = args.loss_type if isinstance(args.loss_type, str) else one_loss(args.loss_type, "mean")
+    loss_type = args.loss_type if isinstance(args.loss_type, str) else losses(args.loss_type, "mean")
     if loss_type == "sft":
         raise OptionError(f"loss_type is ['sft']: {_OTHER_MEANING['sft']}")
+    if not isinstance(loss_type, str) and "ipo" in loss_type:
+        raise OptionError(f"loss_type is {loss_type}: TRL's ipo alone divides by the length; choose the losses here")
     return {"loss_type": loss_type, "label_treatment": "hard", **({"reduction": "mean"} if loss_type == "ipo" else {})}
 
 
-def one_loss(loss_type: Any, reduction: str | None = None) -> Any:
-    """A loss by name from TRL's list of one. Raises OptionError for several, and where TRL means another thing by the name."""
-    if isinstance(loss_type, list | tuple):
-        if len(loss_type) != 1:
-            raise OptionError(
-                f"loss_type is {list(loss_type)}; one loss is trained at a time: write loss_type='gdpo', or another"
-            )
-        [loss_type] = loss_type
-        if loss_type in _OTHER_MEANING and reduction is None:
-            raise OptionError(f"loss_type is ['{loss_type}']: {_OTHER_MEANING[loss_type]}")
-    if isinstance(loss_type, str) and loss_type in TRL_LOSSES:
-        raise OptionError(f"loss_type {loss_type!r} is TRL's: {TRL_LOSSES[loss_type]}")
-    return loss_type
+def losses(loss_type: Any, reduction: str | None = None) -> Any:
+    """A loss by name, or from TRL's list: of one, that name, and of several, the list.
+
+    Raises OptionError for what is not there, and where TRL means another thing by a name in its list.
+    """
+    listed = list(loss_type) if isinstance(loss_type, list | tuple) else []
+    if "sft" in listed and len(listed) > 1:
+        raise OptionError(
+            f"loss_type is {listed}: TRL's sft is a mean over the tokens of a batch; leave it out and write sft_weight, the "
+            "weight of a mean over responses"
+        )
+    for name in listed:
+        if name in _OTHER_MEANING and reduction is None:
+            raise OptionError(f"loss_type is {listed}: {_OTHER_MEANING[name]}")
+    for name in listed or [loss_type]:
+        if isinstance(name, str) and name in TRL_LOSSES:
+            raise OptionError(f"loss_type {name!r} is TRL's: {TRL_LOSSES[name]}")
+    return listed[0] if len(listed) == 1 else listed if isinstance(loss_type, list | tuple) else loss_type
 
 
 def is_dpo_config(args: Any) -> bool:
