@@ -1,5 +1,7 @@
 """Every loss under every treatment trains through the fast path: scored by the trainer, and equal to the core on its own."""
 
+import copy
+
 import pytest
 import torch
 
@@ -122,6 +124,7 @@ def one_update(trainer):
 def test_an_option_of_any_loss_reaches_it(extras, make_trainer):
     """The trainer's losses are the core's with the option, and not those without."""
     trainer = make_trainer(loss_type="gdpo", **extras)
+    trainer.train()
     losses, pair, label, _ = one_update(trainer)
     torch.testing.assert_close(losses, preference_loss("gdpo", pair, label, beta=0.3, extras=Extras(**extras)), rtol=0, atol=0)
     plain = preference_loss("gdpo", pair, label, beta=0.3, extras=Extras(reference_free="reference_free" in extras))
@@ -134,7 +137,7 @@ def test_without_a_reference_none_is_loaded(make_trainer):
     trainer.train()
     assert one_update(trainer)[1].ref_chosen is None
     with pytest.raises(OptionError, match="dpo needs no reference: leave ref_model out"):
-        make_trainer(loss_type="gdpo", reference_free=True, ref_model=trainer.model)
+        make_trainer(loss_type="gdpo", reference_free=True, ref_model=copy.deepcopy(trainer.model))
 
 
 def test_pairs_that_are_too_unsure_have_weight_0_and_are_counted(make_trainer, caplog):
@@ -166,13 +169,8 @@ def test_options_that_do_not_fit_are_refused(settings, message, make_trainer):
 
 def test_a_list_of_losses_is_trained_as_their_sum(make_trainer):
     """MPO's mixture, geometric where that exists: 0.8·gdpo + 0.2·bco + 1·NLL, with bco's own argument."""
-    trainer = make_trainer(
-        loss_type=["gdpo", "bco"],
-        loss_weights=[0.8, 0.2],
-        sft_weight=1.0,
-        loss_args={"bco": {"delta": 0.5}},
-        label_treatment=None,
-    )
+    options = {"loss_type": ["gdpo", "bco"], "loss_weights": [0.8, 0.2], "loss_args": {"bco": {"delta": 0.5}}}
+    trainer = make_trainer(**options, sft_weight=1.0)
     losses, pair, label, _ = one_update(trainer)
     gdpo = preference_loss("gdpo", pair, label, beta=0.3)
     bco = preference_loss("bco", pair, beta=0.3, delta=0.5)
