@@ -99,6 +99,7 @@ def test_the_commands_stand_in_the_order_of_the_work():
         "votes",
         "calibrate",
         "shape",
+        "export",
     ]
     assert list(COMMANDS) == [*work, "advise", "report", "card", "real", "bandit", "study", "demo"]
 

@@ -34,6 +34,7 @@ COMMANDS = {
     "votes": "see how reliable annotators are, and make soft labels of their votes",
     "calibrate": "fit a calibration of a judge's labels, with cross-validated scores",
     "shape": "make skewed, stepped, balanced or noisy label sets",
+    "export": "write pairs as TRL, Axolotl, LLaMA-Factory and others read them, or for the Hub",
     "advise": "say which label treatment and beta the evidence favours for labels like these",
     "report": "write one self-contained HTML page about runs",
     "card": "write a model card for the Hub about one run",
