@@ -8,8 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from markupsafe import escape
-
 from softpref.core.calibration import Calibrator, Isotonic, Temperature
 from softpref.data.pairs import text_of
 from softpref.records.figures import Interval
@@ -137,6 +135,8 @@ def shown(text: Any) -> str:
 
 def page_bytes(text: Any) -> int:
     """What the text takes up in a page."""
+    from markupsafe import escape  # comes with jinja2, which numbers on a terminal do not need
+
     return len(str(escape(visible(shown(text)))).encode("utf-8", "replace"))
 
 
