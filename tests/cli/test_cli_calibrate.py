@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from softpref.cli.main import COMMANDS, main
+from softpref.cli.main import main
 from softpref.evaluation.judge_calibration import load_calibration
 
 
@@ -27,11 +27,6 @@ def rows(n=80, seed=0):
         }
         for i in range(n)
     ]
-
-
-@pytest.fixture(autouse=True)
-def _registered(monkeypatch):
-    monkeypatch.setitem(COMMANDS, "calibrate", "fit a judge's calibration")
 
 
 @pytest.fixture

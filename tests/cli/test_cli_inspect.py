@@ -102,7 +102,7 @@ def test_no_labels(capsys, tmp_path):
 def test_a_file_of_identical_pairs_only(capsys, tmp_path):
     path = write(tmp_path / "pairs.jsonl", [{"prompt": "q", "chosen": "a", "rejected": "a", "soft_label": 0.5}])
     out = inspect(capsys, "--data", path, "--reading.identical", "drop")
-    assert "0 pairs" in out
+    assert "pairs.jsonl: 0 pairs, 0 prompts" in out
     assert "dropped: 1" in out
 
 

@@ -33,10 +33,6 @@ def complaint(capsys, *arguments):
     return err
 
 
-def test_the_codes():
-    assert (DONE, FAULT, INPUT_WRONG, INTERRUPTED) == (0, 1, 2, 130)
-
-
 def test_the_command_is_installed():
     [command] = [e for e in entry_points(group="console_scripts") if e.name == "softpref"]
     assert command.load() is main
@@ -179,12 +175,12 @@ def test_an_unknown_command_names_the_nearest(capsys):
         (["inspect", "--data", "p.jsonl", "--row", "3"], "row has no effect without model"),
         (["report"], "name the run folders"),
         (["report", "nowhere"], "nowhere: holds no run"),
-        (["report", "--output", "x.html", "run"], "run"),
+        (["report", "--output", "x.html", "run"], "run: holds no run (run.json is missing)"),
         (
             ["evaluate", "--model", "m", "--against", "n", "--data", "d", "--output", "o", "--judge", "plan_wolrd"],
             "judge 'plan_wolrd' is unknown; did you mean 'plan_world'?",
         ),
-        (["train", "extra"], "extra"),
+        (["train", "extra"], "softpref train: unrecognized arguments: extra"),
     ],
 )
 def test_one_message_says_what_is_wrong(capsys, monkeypatch, tmp_path, arguments, message):

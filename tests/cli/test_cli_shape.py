@@ -5,17 +5,12 @@ import json
 import pytest
 
 from softpref.cli.histogram import histogram_lines
-from softpref.cli.main import COMMANDS, main
+from softpref.cli.main import main
 
 ROWS = [
     {"prompt": f"q{i}", "response_1": "a", "response_2": "b", "soft_label": p, "meta": {"gold": i % 2}}
     for i, p in enumerate([0.9, 0.3, 0.75, 0.55, 0.1, 0.5])
 ]
-
-
-@pytest.fixture(autouse=True)
-def _registered(monkeypatch):
-    monkeypatch.setitem(COMMANDS, "shape", "make another distribution of labels")
 
 
 @pytest.fixture

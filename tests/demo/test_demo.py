@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -33,9 +34,8 @@ def test_the_table_has_every_method_and_the_baselines(demo):
 def test_the_report_stands_by_itself(demo):
     _, report, _, _ = demo
     page = report.read_text(encoding="utf-8")
-    assert page.count("<svg") >= 6
     assert "PlanWorld" in page
-    assert "http-equiv" in page
+    assert not re.findall(r"""(?:src|href)=["'](?!#|data:)""", page), "something is fetched"
     for name in METHODS:
         assert name in page
 

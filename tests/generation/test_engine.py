@@ -1,11 +1,10 @@
 """Which engine generates is said once, and what it would not get is refused."""
 
 import sys
-from importlib.machinery import ModuleSpec
-from types import ModuleType
 
 import pytest
 
+from processes import pretend_installed
 from softpref.errors import OptionError
 from softpref.generation.engine import check_engine, deciding, require_engine
 from softpref.generation.sampling import Sampling
@@ -25,9 +24,7 @@ def test_an_engine_that_is_not_there_is_said_with_what_installs_it(monkeypatch):
     message = r"online\.engine vllm needs vllm: pip install 'softpref\[vllm\]'"
     with pytest.raises(OptionError, match=message):
         require_engine("vllm", "online.")
-    installed = ModuleType("vllm")
-    installed.__spec__ = ModuleSpec("vllm", None)
-    monkeypatch.setitem(sys.modules, "vllm", installed)
+    pretend_installed(monkeypatch, "vllm")
     require_engine("vllm")
 
 

@@ -5,6 +5,15 @@ import os
 import signal
 import subprocess
 import sys
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from types import ModuleType
+
+# A child that imports the helpers by name.
+WITH_HELPERS = {
+    **os.environ,
+    "PYTHONPATH": os.pathsep.join(filter(None, (str(Path(__file__).parent), os.environ.get("PYTHONPATH")))),
+}
 
 # A shell's background jobs (and nohup) ignore SIGINT, their children inherit that, and Python then installs no handler.
 TAKES_SIGINT = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
@@ -39,6 +48,13 @@ from softpref.cli.main import main
 
 sys.exit(main(sys.argv[1:]))
 """
+
+
+def pretend_installed(monkeypatch, name):
+    """An empty package of this name, for as long as the test runs."""
+    package = ModuleType(name)
+    package.__spec__ = ModuleSpec(name, None)
+    monkeypatch.setitem(sys.modules, name, package)
 
 
 def light_softpref(*arguments, code=0):

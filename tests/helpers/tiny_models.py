@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from functools import cache
 
 import torch
@@ -85,3 +86,13 @@ def alone(model, pairs):
         for pair in pairs
     ]
     return PairScores(*(torch.cat([two[side][what] for two in sides]) for what in (0, 1) for side in (0, 1)))
+
+
+def perturbed(model, seed=0):
+    """The same architecture, a little elsewhere: at step 0 many errors cancel."""
+    torch.manual_seed(seed)
+    twin = copy.deepcopy(model)
+    with torch.no_grad():
+        for value in twin.parameters():
+            value.add_(0.2 * torch.randn_like(value))
+    return twin

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
+
+from processes import WITH_HELPERS
 
 # A rank was once ended by SIGABRT without a word, and the cause was not found. What a rank raises, and what the two compute,
 # is never tried again.
@@ -30,7 +31,7 @@ def run_two(folder, script, *arguments):
             text=True,
             timeout=300,
             check=False,
-            env={**os.environ, "PYTHONFAULTHANDLER": "1"},
+            env={**WITH_HELPERS, "PYTHONFAULTHANDLER": "1"},
         )
         if last or done.returncode == 0 or not any(name in done.stderr for name in ENDED_BY_A_SIGNAL):
             break

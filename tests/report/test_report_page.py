@@ -345,16 +345,11 @@ def test_a_broken_file_is_named(tmp_path):
         read_run(folder)
 
 
-def test_a_log_whose_last_line_was_cut_by_a_kill_is_read_or_named(tmp_path):
+def test_a_log_whose_last_line_was_cut_by_a_kill_is_read_without_it(tmp_path):
     folder = write_run(tmp_path / "run", metrics=training())
     with (folder / "metrics.jsonl").open("a") as file:
         file.write('{"step": 25, "lo')
-    try:
-        found = read_run(folder)
-    except InputError as error:
-        assert "metrics.jsonl" in str(error)  # noqa: PT017
-    else:
-        assert [line["step"] for line in found.training] == [5, 10, 15, 20]
+    assert [line["step"] for line in read_run(folder).training] == [5, 10, 15, 20]
 
 
 # -------------------------------------------------------------------------------------------------- foreign text

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from grid_work import count, fail_at_three, not_finite, square, without_end
-from processes import started
+from processes import WITH_HELPERS, started
 from softpref.errors import InputError
 from softpref.research.grid import cores, crossed, key_of, run_grid
 
@@ -123,11 +123,10 @@ def test_progress_is_told(tmp_path):
 INTERRUPTED = """
 import sys
 from pathlib import Path
-sys.path.insert(0, sys.argv[1])
 from grid_work import without_end
 from softpref.research.grid import run_grid
 if __name__ == "__main__":
-    run_grid([{"x": x} for x in range(9)], without_end, Path(sys.argv[2]), workers=2)
+    run_grid([{"x": x} for x in range(9)], without_end, Path(sys.argv[1]), workers=2)
 """
 
 
@@ -135,8 +134,8 @@ def test_ctrl_c_ends_soon_and_keeps_what_was_finished(tmp_path):
     """The interrupt goes to the whole group, as a terminal sends it; nobody waits ten minutes for the cells at work."""
     file, script = tmp_path / "g.jsonl", tmp_path / "run.py"
     script.write_text(INTERRUPTED)
-    arguments = [sys.executable, str(script), str(Path(__file__).parents[1] / "helpers"), str(file)]
-    with started(arguments, stderr=subprocess.PIPE, text=True) as run:
+    arguments = [sys.executable, str(script), str(file)]
+    with started(arguments, env=WITH_HELPERS, stderr=subprocess.PIPE, text=True) as run:
         while run.poll() is None and (not file.exists() or len(lines(file)) < 3):
             time.sleep(0.05)
         os.killpg(run.pid, signal.SIGINT)
@@ -150,8 +149,8 @@ def test_ctrl_c_ends_soon_and_keeps_what_was_finished(tmp_path):
 def test_no_process_outlives_a_parent_that_was_killed(tmp_path):
     file, script = tmp_path / "g.jsonl", tmp_path / "run.py"
     script.write_text(INTERRUPTED)
-    arguments = [sys.executable, str(script), str(Path(__file__).parents[1] / "helpers"), str(file)]
-    with started(arguments, stderr=subprocess.DEVNULL) as run:
+    arguments = [sys.executable, str(script), str(file)]
+    with started(arguments, env=WITH_HELPERS, stderr=subprocess.DEVNULL) as run:
         while run.poll() is None and (not file.exists() or len(lines(file)) < 3):
             time.sleep(0.05)
         children = [int(pid) for pid in Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()]

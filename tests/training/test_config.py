@@ -87,7 +87,8 @@ def test_a_recipe_field_under_train_is_sent_to_its_place(tmp_path):
 
 
 def test_processes_that_would_train_apart_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setattr("transformers.TrainingArguments.world_size", property(lambda _: 1))
+    settings = config(tmp_path)
+    monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(OptionError, match="2 processes were started, but the trainer sees 1"):
-        SoftPreferenceConfig._check_world(SoftPreferenceConfig.__new__(SoftPreferenceConfig))
+        settings.__post_init__()

@@ -5,13 +5,13 @@ from __future__ import annotations
 import copy
 import json
 import math
-from pathlib import Path
 
 import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
 from online_doubles import CountingJudge, ScriptedSampler
+from processes import pretend_installed
 from softpref import OnlineOptions, OnlineSoftPreferenceTrainer, SoftPreferenceConfig
 from softpref.core import PairLogps, preference_loss
 from softpref.data.tokenization import TokenCounts, TokenizedPair
@@ -22,6 +22,7 @@ from softpref.run_folder import read_lines
 from softpref.scoring.plain import pair_logps, response_logps
 from softpref.training.on_policy import OnlinePrompt, SampledPair, draw_pairs, update_seed
 from softpref.training.online import _comparison
+from tiny_models import perturbed
 from two_processes import run_two
 
 A, B, C, D = (f"make tea {'for two ' * n}:" for n in range(4))
@@ -31,15 +32,6 @@ SCRIPT = {A: ["boil the water", "wait"], B: ["wait", "pour a"], C: ["serve", "se
 
 def sigmoid(z):
     return 1 / (1 + math.exp(-z))
-
-
-def perturbed(model, seed=0):
-    torch.manual_seed(seed)
-    twin = copy.deepcopy(model)
-    with torch.no_grad():
-        for value in twin.parameters():
-            value.add_(0.2 * torch.randn_like(value))
-    return twin
 
 
 @pytest.fixture
@@ -435,7 +427,7 @@ def vllm(**engine_options):
     ],
 )
 def test_options_that_online_training_would_ignore_are_refused(settings, message, make_online, monkeypatch):
-    monkeypatch.setattr("softpref.generation.engine.find_spec", lambda _: object())
+    pretend_installed(monkeypatch, "vllm")
     if callable(settings.get("online")):
         settings = {**settings, "online": settings["online"]()}
     with pytest.raises(OptionError, match=message):
@@ -482,14 +474,21 @@ def test_messages_are_judged_as_messages():
     assert _comparison(0, SampledPair(OnlinePrompt(A, [1], 1), first, second)).response_2 == "b"
 
 
-def test_evaluation_is_on_labelled_pairs(make_online, rows):
+def test_evaluation_is_on_labelled_pairs(make_online, rows, tiny_llama):
+    """Σ wℓ / Σ w over the labelled pairs, of the policy that the last update left."""
+    reference = copy.deepcopy(tiny_llama)
     trainer = make_online(
         judge=CountingJudge(), sampler=ScriptedSampler(SCRIPT), eval_dataset=rows, eval_strategy="steps", eval_steps=1
     )
     trainer.train()
-    line = next(line for line in trainer.state.log_history if "eval_loss" in line)
-    assert line["eval_accuracy"] >= 0
-    assert json.dumps(line)
+    line = [line for line in trainer.state.log_history if "eval_loss" in line][-1]
+    tokens = list(trainer.eval_dataset)
+    with torch.no_grad():
+        ours, theirs = pair_logps(trainer.model, tokens), pair_logps(reference, tokens)
+    pair = PairLogps(ours.chosen, ours.rejected, theirs.chosen, theirs.rejected)
+    label, weight = (torch.tensor([row[name] for row in rows]) for name in ("soft_label", "weight"))
+    losses = preference_loss(trainer.args.loss_type, pair, label, beta=trainer.args.beta)
+    assert line["eval_loss"] == pytest.approx(float((losses * weight).sum() / weight.sum()), rel=1e-5)
 
 
 # -------------------------------------------------------------------------------------------------- two processes
@@ -498,8 +497,7 @@ TWO_PROCESSES = """
 import json, sys
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from softpref import OnlineOptions, OnlineSoftPreferenceTrainer, SoftPreferenceConfig
-folder, out, doubles, script = sys.argv[1:]
-sys.path.insert(0, doubles)
+folder, out, script = sys.argv[1:]
 from online_doubles import CountingJudge, ScriptedSampler
 script = json.loads(script)
 settings = SoftPreferenceConfig(
@@ -525,7 +523,7 @@ def test_two_processes_change_nothing(make_online, tiny_llama, word_tokenizer, t
     folder, out = tmp_path / "model", tmp_path / "together"
     tiny_llama.save_pretrained(folder)
     word_tokenizer.save_pretrained(folder)
-    run_two(tmp_path, TWO_PROCESSES, folder, out, Path(__file__).parents[1] / "helpers", json.dumps(script))
+    run_two(tmp_path, TWO_PROCESSES, folder, out, json.dumps(script))
     alone = make_online(judge=CountingJudge(), prompts=script, sampler=ScriptedSampler(script), max_steps=2)
     alone.train()
     together = AutoModelForCausalLM.from_pretrained(out).state_dict()

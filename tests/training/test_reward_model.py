@@ -72,11 +72,20 @@ def test_scores_become_log_odds(classifier, word_tokenizer, tmp_path):
 
 
 def test_it_labels_an_online_run(classifier, word_tokenizer, tiny_llama, tmp_path):
-    judge = RewardModelJudge(classifier, word_tokenizer, "ours", scale=1.0)
+    """The label that is learned from is P(the preferred one), as it was answered; both orders say the same."""
+    answered = []
+
+    class Recorded(RewardModelJudge):
+        def answer(self, questions):
+            for answer in super().answer(questions):
+                answered.append(answer.p_first)
+                yield answer
+
+    judge = Recorded(classifier, word_tokenizer, "ours", scale=1.0)
     settings = SoftPreferenceConfig(
         output_dir=str(tmp_path),
         per_device_train_batch_size=2,
-        max_steps=2,
+        max_steps=1,
         report_to="none",
         save_strategy="no",
         disable_tqdm=True,
@@ -91,7 +100,9 @@ def test_it_labels_an_online_run(classifier, word_tokenizer, tiny_llama, tmp_pat
         processing_class=word_tokenizer,
     )
     trainer.train()
-    assert 0.5 <= trainer.state.log_history[0]["soft_label"] <= 1
+    labels = [max(p, 1 - p) for p in answered]
+    assert len(labels) == 4
+    assert trainer.state.log_history[0]["soft_label"] == pytest.approx(sum(labels) / 4, rel=1e-5)
 
 
 def test_what_cannot_be_trained_on_is_refused(classifier, word_tokenizer, rows, tmp_path):

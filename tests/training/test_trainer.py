@@ -13,16 +13,7 @@ from softpref.data.pairs import Completion, PreferencePair
 from softpref.errors import InputError, NonFiniteError, OptionError, ReferenceMismatchError
 from softpref.loading.models import load_model
 from softpref.scoring.plain import pair_logps
-
-
-def perturbed(model, seed=0):
-    """The same architecture, a little elsewhere: at step 0 many errors cancel."""
-    torch.manual_seed(seed)
-    twin = copy.deepcopy(model)
-    with torch.no_grad():
-        for value in twin.parameters():
-            value.add_(0.2 * torch.randn_like(value))
-    return twin
+from tiny_models import perturbed
 
 
 def test_the_first_step_of_a_fresh_policy(make_trainer):
