@@ -11,12 +11,14 @@ import yaml
 from sklearn.metrics import roc_auc_score
 
 from run_folders import run_record
-from softpref.data.formats import write_rows
+from softpref.cli.classify import prior_lines
+from softpref.data.formats import read_pairs, write_rows
 from softpref.data.pairs import PreferencePair, swap_sides
+from softpref.data.read_options import ReadOptions
 from softpref.demo.small_model import save, small_llama
 from softpref.errors import InputError, OptionError
 from softpref.evaluation.classification import side_scores
-from softpref.evaluation.classify import classification_figures, classify, label_bins, subject_of
+from softpref.evaluation.classify import classification_figures, classify, label_bins, reading_for, subject_of
 from softpref.evaluation.implicit_reward import ImplicitReward
 from softpref.records.evaluation import ClassificationRecord
 
@@ -158,6 +160,27 @@ def test_a_run_folder_knows_its_reference_and_its_beta(place, tmp_path):
     means = [row.mean_margin for row in result.by_bin]
     # p = 0.3 is read as 0.7 with its sides exchanged, and the tie lies in the first bin
     assert means == pytest.approx([h[2, 0] - h[2, 1], None, h[1, 0] - h[1, 1], None, h[0, 0] - h[0, 1]], abs=1e-6)
+
+
+def test_votes_become_p_by_the_prior_of_the_run(place, tmp_path):
+    """One pair of three votes against one: (3 + a) / (4 + 2a), with the run's a = 1.5 and with one of the user's own."""
+    run, record = a_run(place)
+    reading = replace(record.data.reading, label_method="votes", vote_prior=1.5)
+    replace(record, data=replace(record.data, reading=reading)).write(place / "policy" / "run.json")
+    row = {"prompt": "for two ?", "response_1": " yes", "response_2": " no", "votes_1": 3, "votes_2": 1, "votes_tie": 0}
+    write_rows(tmp_path / "votes.jsonl", [row])
+    options = ReadOptions(identical="drop")
+    assert read_pairs(tmp_path / "votes.jsonl", reading_for(run, options))[0].soft_label == pytest.approx(4.5 / 7, abs=1e-15)
+    result = classify(run, tmp_path / "votes.jsonl", tmp_path, reading=options)
+    assert (result.vote_prior, result.run_vote_prior) == (1.5, 1.5)
+    [line] = prior_lines(result)
+    assert line == "votes became p by the run's own prior, Beta(1.5, 1.5)"
+    result = classify(run, tmp_path / "votes.jsonl", tmp_path, reading=replace(options, vote_prior=3.0))
+    [line] = prior_lines(result)
+    assert "by Beta(3, 3), those of the run by Beta(1.5, 1.5): equal votes are other labels here" in line
+    assert reading_for(run, ReadOptions(votes="mean")) == ReadOptions(votes="mean")
+    assert list(prior_lines(classify(run, place / "pairs.jsonl", tmp_path))) == []
+    a_run(place)
 
 
 def test_a_reference_model_of_the_recipe_comes_first(place):

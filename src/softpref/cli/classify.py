@@ -61,11 +61,24 @@ FIGURES = {
 }
 
 
+def prior_lines(result: ClassificationRecord) -> Iterator[str]:
+    """By which prior votes became p, where it matters: whether it is the one by which the run's own did."""
+    here, run = result.vote_prior, result.run_vote_prior
+    if here is not None and here == run:
+        yield f"votes became p by the run's own prior, Beta({here:.3g}, {here:.3g})"
+    elif here is not None and run is not None:
+        yield (
+            f"votes became p by Beta({here:.3g}, {here:.3g}), those of the run by Beta({run:.3g}, {run:.3g}): equal votes are "
+            "other labels here (leave vote_prior out to use the run's)"
+        )
+
+
 def lines(result: ClassificationRecord) -> Iterator[str]:
     """What a person reads of ``classification.json``."""
     against = f" against {result.reference}" if result.reference else ""
     yield f"{result.model}{against} on {result.data}"
     yield f"{result.pairs} pairs of {result.prompts} prompts, {result.ties} ties; margin: {result.margin}"
+    yield from prior_lines(result)
     yield "                     95% interval over prompts"
     for name, what in FIGURES.items():
         if (figure := getattr(result, name)) is not None:

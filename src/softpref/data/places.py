@@ -59,13 +59,21 @@ def data_name(data: Any) -> str:
     return ", ".join(map(str, data)) if isinstance(data, list | tuple) else str(data)
 
 
+def with_prior_of(options: ReadOptions, reading: Reading) -> ReadOptions:
+    """Options with the vote prior that was fitted to another data set, where they would fit one themselves.
+
+    So that equal votes are equal labels in both: a prior that is fitted twice is two different ones.
+    """
+    fits = options.votes == "prior" and options.vote_prior is None
+    return replace(options, vote_prior=reading.vote_prior) if fits else options
+
+
 def held_out_options(options: ReadOptions, reading: Reading) -> ReadOptions:
     """Options for a second data set that is held against one that was read: the same, with the prior that was fitted there.
 
     A split is the first one's alone.
     """
-    prior = reading.vote_prior if options.votes == "prior" and reading.vote_prior is not None else options.vote_prior
-    return replace(options, split=None, subset=None, revision=None, vote_prior=prior)
+    return replace(with_prior_of(options, reading), split=None, subset=None, revision=None)
 
 
 def is_hub_name(path: Path) -> bool:

@@ -22,8 +22,8 @@ from softpref.core.arrays import Floats
 from softpref.core.calibration import bin_of
 from softpref.core.statistics import Estimate, cluster_bootstrap, codes_of, tie_aware_accuracy
 from softpref.data.formats import read_pairs
-from softpref.data.pairs import PairSet, PreferencePair, text_of, word_count
-from softpref.data.places import Data, data_name
+from softpref.data.pairs import PairSet, PreferencePair, Reading, text_of, word_count
+from softpref.data.places import Data, data_name, with_prior_of
 from softpref.data.read_options import ReadOptions
 from softpref.errors import InputError, OptionError
 from softpref.evaluation.classification import Bootstrap, calibration_figures, ranking_figures, side_scores
@@ -85,17 +85,19 @@ def classify(
     Raises InputError for data without labels, DataError for rows that are wrong, OptionError as ``subject_of`` does.
     """
     subject = subject_of(model, reference, beta)
-    pairs = read_pairs(data, reading)
+    pairs = read_pairs(data, reading_for(model, reading))
     require_labels(pairs)
     h = sides_under(subject, pairs)
     margins = h[:, 0] - h[:, 1]
-    return write_classification(output, subject, data, classification_figures(margins, pairs, subject.reward.beta))
+    figures = classification_figures(margins, pairs, subject.reward.beta)
+    return write_classification(output, subject, data, figures, pairs.reading)
 
 
 def write_classification(
-    output: str | Path, subject: Subject, data: Data, figures: ClassificationFigures
+    output: str | Path, subject: Subject, data: Data, figures: ClassificationFigures, reading: Reading | None = None
 ) -> ClassificationRecord:
     """``classification.json`` from what ``classification_figures`` gave; returns what it holds."""
+    run = run_record(subject.model)
     record = ClassificationRecord(
         model=subject.model,
         reference=subject.reference,
@@ -103,11 +105,19 @@ def write_classification(
         method=subject.reward.method,
         margin=subject.reward.describe(),
         beta=subject.reward.beta,
+        vote_prior=None if reading is None else reading.vote_prior,
+        run_vote_prior=None if run is None else run.data.reading.vote_prior,
         **vars(figures),
         command=command_line(),
     )
     record.write(Path(output) / CLASSIFICATION_FILE)
     return record
+
+
+def reading_for(model: str, reading: ReadOptions | None = None) -> ReadOptions:
+    """How pairs are read for a model: votes become p by the prior of its run, unless the options say otherwise."""
+    run, options = run_record(model), reading or ReadOptions()
+    return options if run is None else with_prior_of(options, run.data.reading)
 
 
 def require_labels(pairs: PairSet) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from softpref.core.arrays import Floats
 from softpref.data.formats import read_pairs
 from softpref.data.pairs import PairSet, PreferencePair
+from softpref.data.places import with_prior_of
 from softpref.data.read_options import ReadOptions
 from softpref.data.rendering import AnyPrompt
 from softpref.data.tokenization import TokenizedPair
@@ -78,7 +79,7 @@ def over_optimisation(
     data = data or record.data.file
     if not Path(data).is_file():
         raise OptionError(f"{data}: no such file; give the labelled pairs to look at with --data")
-    pairs = read_pairs(data, reading)
+    pairs = read_pairs(data, with_prior_of(reading or ReadOptions(), record.data.reading))
     require_labels(pairs)
     reference = reference or reference_of_run(run, record)
     for model in (str(run), *map(str, checkpoints_of(run).values() if checkpoints else ())):

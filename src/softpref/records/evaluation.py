@@ -153,7 +153,10 @@ class ClassificationFigures:
 
 @dataclass(frozen=True, kw_only=True)
 class ClassificationRecord(ClassificationFigures, Record):
-    """``classification.json``: the implicit reward of a model on one labelled set."""
+    """``classification.json``: the implicit reward of a model on one labelled set.
+
+    ``vote_prior`` is the a of the Beta(a, a) by which votes became p here, ``run_vote_prior`` that of the run's own rows.
+    """
 
     kind: ClassVar[str] = "classification"
     written_by: ClassVar[str] = "softpref classify"
@@ -163,6 +166,8 @@ class ClassificationRecord(ClassificationFigures, Record):
     method: str | None = None
     margin: str | None = None
     beta: float | None = None
+    vote_prior: float | None = None
+    run_vote_prior: float | None = None
     command: str | None = None
 
 
