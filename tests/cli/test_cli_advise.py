@@ -103,7 +103,7 @@ def test_what_a_user_gets_wrong(capsys, write, arguments, says):
 
 
 def test_files_that_do_not_serve(capsys, write, tmp_path):
-    assert "data: required and not given" in advise(capsys, code=2)
+    assert "data: required; see softpref advise --help" in advise(capsys, code=2)
     assert "no such file" in advise(capsys, tmp_path / "none.jsonl", code=2)
     assert "has no soft labels; label the pairs first" in advise(capsys, write([{}]), code=2)
 

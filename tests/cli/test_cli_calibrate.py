@@ -135,7 +135,7 @@ def test_gold_by_name(capsys, tmp_path):
         ({"gold_first": 1}, "gold_first and gold_second name the two sides: give both"),
         ({"output": "c.txt"}, "output is 'c.txt'; give a .json file"),
         ({"html": "page.txt"}, "give a .html file"),
-        ({"flods": 3}, "'flods' is no option of softpref calibrate; did you mean 'folds'?"),
+        ({"flods": 3}, "unknown option 'flods'; did you mean 'folds'?"),
     ],
 )
 def test_one_message(capsys, data, changes, message):

@@ -7,7 +7,6 @@ import json
 import pytest
 
 from softpref.cli.main import main
-from softpref.cli.words import words_and_options
 
 
 @pytest.fixture(scope="module")
@@ -63,8 +62,3 @@ def test_one_message(place, capsys, tmp_path, words, message):
     err = capsys.readouterr().err
     assert message in err
     assert "Traceback" not in err
-
-
-def test_words_stand_anywhere_between_options():
-    argv = ["a", "--judge", "x", "b", "--output=o", "c"]
-    assert words_and_options(argv) == (["a", "b", "c"], ["--judge", "x", "--output=o"])

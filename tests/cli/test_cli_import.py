@@ -95,9 +95,9 @@ def test_votes_say_how_they_become_labels(place, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "give one format: softpref import FORMAT; known: tldr, hh"),
-        (["hhh"], "'hhh' is no format; did you mean 'hh'?"),
-        (["hh", "tldr"], "give one format"),
+        ([], "format: required"),
+        (["hhh"], "format is 'hhh'; did you mean 'hh'?"),
+        (["hh", "tldr"], "data is given twice: as 'tldr' and as --data"),
         (["hh", "--data", "absent.jsonl"], "absent.jsonl: no such file"),
         (["hh", "--output", "pairs.csv"], "output is 'pairs.csv'; give a .jsonl file"),
         (["hh", "--output", "hh.jsonl"], "output is the data file hh.jsonl"),

@@ -211,4 +211,4 @@ def test_columns_are_mapped_in_a_file(capsys, liked, tmp_path):
     assert "2 pairs" in capsys.readouterr().out
     file.write_text(f"data: {liked}\nvotes: mean\nreading: {{votes: prior}}\n", encoding="utf-8")
     assert main(["inspect", "--config", str(file)]) == 2
-    assert "votes stands at the top and below reading" in capsys.readouterr().err
+    assert "votes is given twice, at the top and below reading" in capsys.readouterr().err

@@ -65,21 +65,24 @@ def test_gold_is_compared_with_and_not_used(data, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        ((), "judge: required and not given"),
+        ((), "judge: required; see softpref label --help"),
         (("--judges.a", A), "judges names one judge only"),
         (("--judges.a", A, "--judges.b", B, "--judge", "plan_world"), "judge has no effect beside judges"),
         (("--judges.a", A, "--judges.b", B, "--seed", "3"), "seed has no effect beside judges"),
-        (("--judges.a", A, "--judges.b", "{judge: plan_world, sede: 1}"), "judges.b: 'sede' is no option"),
+        (
+            ("--judges.a", A, "--judges.b", "{judge: plan_world, sede: 1}"),
+            "judges.b: unknown option 'sede'; did you mean 'seed'?",
+        ),
         (("--judges.a", A, "--judges.b", "{seed: 1}"), "judges.b: judge: required"),
-        (("--judges.a", A, "--judges.b", "plan_world"), "judges.b is 'plan_world', which is no group of options"),
-        (("--judges.a", A, "--judges.b", "{judge: plan_world, seed: x}"), "judges.b: seed is 'x', which does not fit"),
+        (("--judges.a", A, "--judges.b", "plan_world"), "judges.b is 'plan_world'; give a mapping of options"),
+        (("--judges.a", A, "--judges.b", "{judge: plan_world, seed: x}"), "judges.b: seed is 'x'; give a whole number or null"),
         (("--judges.a", A, "--judges.b", A), "judges a and b are the same judge"),
         (("--judges.a", A, "--judges.b", B, "--average", "mean"), "average is 'mean'"),
         (("--judges.a", A, "--judges.b", B, "--min_judges", "3"), "min_judges is 3"),
         (("--judge", "plan_world", "--average", "log_odds"), "average has no effect with one judge"),
         (("--judge", "plan_world", "--gold_first", "A"), "no effect without gold"),
         (("--judge", "plan_world", "--gold", "nothing"), "has no gold label"),
-        (("--judge", "plan_world", "--orders", "second"), "it can be 'both' or 'first'"),
+        (("--judge", "plan_world", "--orders", "second"), "orders is 'second'; known: both, first"),
     ],
 )
 def test_what_does_not_go_together_is_refused_in_one_message(more, message, data, tmp_path, capsys):

@@ -142,15 +142,9 @@ def test_help_works_and_loads_no_torch(lazy, command):
     assert not torch
 
 
-def test_the_help_of_train_explains_every_option(lazy):
-    from dataclasses import fields
-
-    from softpref.training.recipe import TrainRecipe
-
+def test_the_help_of_train_explains_the_loss_and_the_labels(lazy):
     _, out, _ = lazy["train --help"]
     text = " ".join(out.split())
-    for field in fields(TrainRecipe):
-        assert f"--{field.name}" in text
     assert "Strength of the pull to the reference" in text
     assert "p = s(scale" in text
 
@@ -166,10 +160,10 @@ def test_an_unknown_command_names_the_nearest(capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["train", "--beat", "0.3"], "'beat' is no option of softpref train; did you mean 'beta'?"),
-        (["train", "--xyz=1"], "'xyz' is no option of softpref train; see softpref train --help"),
+        (["train", "--beat", "0.3"], "unknown option 'beat'; did you mean 'beta'?"),
+        (["train", "--xyz=1"], "unknown option 'xyz'; see softpref train --help"),
         (["train"], "model, data, output_dir"),
-        (["inspect", "--data", "p.jsonl", "--row", "one"], "row is 'one', which does not fit: Which row"),
+        (["inspect", "--data", "p.jsonl", "--row", "one"], "row is 'one'; give a whole number or null"),
         (["inspect", "--data", "p.jsonl", "--reading.identical", "dorp"], "identical is 'dorp'; did you mean 'drop'?"),
         (["inspect", "--data", "absent.jsonl"], "absent.jsonl: no such file"),
         (["inspect", "--data", "p.jsonl", "--row", "3"], "row has no effect without model"),
@@ -180,7 +174,7 @@ def test_an_unknown_command_names_the_nearest(capsys):
             ["evaluate", "--model", "m", "--against", "n", "--data", "d", "--output", "o", "--judge", "plan_wolrd"],
             "judge 'plan_wolrd' is unknown; did you mean 'plan_world'?",
         ),
-        (["train", "extra"], "softpref train: unrecognized arguments: extra"),
+        (["train", "m.yaml", "extra"], "unexpected argument 'extra'; softpref train takes CONFIG, then options as --NAME VALUE"),
     ],
 )
 def test_one_message_says_what_is_wrong(capsys, monkeypatch, tmp_path, arguments, message):
@@ -204,21 +198,21 @@ def recipe(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("beta: high\n", "beta is 'high', which does not fit: Strength of the pull"),
-        ("betta: 0.1\n", "'betta' is no option of softpref train; did you mean 'beta'?"),
+        ("beta: high\n", "line 4: beta is 'high'; give a number or null"),
+        ("betta: 0.1\n", "line 4: unknown option 'betta'; did you mean 'beta'?"),
         ("reading: {identical: sometimes}\n", "identical is 'sometimes'; known: drop, error"),
         ("max_length: [1, 2]\n", "max_length"),
         ("beta: [0.1\n", "is not YAML (line 5: "),
         (
             "reading: {identicl: drop}\n",
-            "'reading.identicl' is no option of softpref train; did you mean 'reading.identical'?",
+            "line 4: unknown option 'reading.identicl'; did you mean 'reading.identical'?",
         ),
-        ("reading: {vote_prior: high}\n", "reading.vote_prior is 'high', which does not fit"),
-        ("reading: drop\n", "reading is 'drop', which is no group of options"),
-        ("tokenizer: 7\n", "tokenizer is '7', which does not fit (text: put it in quotes): Folder or Hub name"),
-        ("beta: 1\nseed: 2\nbeta: 3\n", "is not YAML (line 6: beta stands twice)"),
-        ("train: [max_steps, 5]\n", "train is ['max_steps', 5], which is no mapping"),
-        ("train.max_steps: 5\n", "'train.max_steps' is no option"),
+        ("reading: {vote_prior: high}\n", "line 4: reading.vote_prior is 'high'; give a number or null"),
+        ("reading: drop\n", "line 4: reading is 'drop'; give a mapping of options"),
+        ("tokenizer: 7\n", "line 4: tokenizer is 7; give text in quotes or null"),
+        ("beta: 1\nseed: 2\nbeta: 3\n", "is not YAML (line 6: duplicate key beta)"),
+        ("train: [max_steps, 5]\n", "line 4: train is ['max_steps', 5]; give a mapping: {name: value}"),
+        ("train.max_steps: 5\n", "line 4: unknown option 'train.max_steps'"),
     ],
 )
 def test_a_fault_in_a_recipe_names_its_file(capsys, recipe, text, message):
@@ -231,12 +225,12 @@ def test_a_fault_in_a_recipe_names_its_file(capsys, recipe, text, message):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--beta", "high"], "beta is 'high', which does not fit"),
+        (["--beta", "high"], "beta is 'high'; give a number or null"),
         (["--reading.identical", "dorp"], "identical is 'dorp'; did you mean 'drop'?"),
-        (["--reading.identicl", "drop"], "'reading.identicl' is no option of softpref train; did you mean"),
+        (["--reading.identicl", "drop"], "unknown option 'reading.identicl'; did you mean"),
         (["--train.max_steps"], "train.max_steps needs a value"),
         (["--train.run_name", "[x"], "train.run_name: is not YAML"),
-        (["--config", "again.yaml"], "--config is given 2 times"),
+        (["--config", "again.yaml"], "config is given twice"),
     ],
 )
 def test_a_fault_on_the_command_line_is_not_blamed_on_the_recipe(capsys, recipe, arguments, message):
@@ -293,7 +287,7 @@ def test_a_recipe_is_a_mapping(capsys, tmp_path, text, kind):
 def test_what_neither_the_recipe_nor_the_command_line_gives_is_listed(capsys, tmp_path):
     path = tmp_path / "recipe.yaml"
     path.write_text("model: m\n")
-    assert "train: data, output_dir: required and not given" in complaint(capsys, "train", "--config", path)
+    assert "train: data, output_dir: required; see softpref train --help" in complaint(capsys, "train", "--config", path)
 
 
 def test_a_recipe_that_is_not_there(capsys, tmp_path):
@@ -321,7 +315,7 @@ def test_options_of_report_stand_before_or_after_the_folders(capsys, run_folder,
     assert run(capsys, "report", "--output", one, run_folder) == (DONE, f"report: {one}\n", "")
     assert run(capsys, "report", run_folder, f"--output={two}") == (DONE, f"report: {two}\n", "")
     assert one.read_bytes() == two.read_bytes()
-    assert "'outptu' is no option" in complaint(capsys, "report", "--outptu", one, run_folder)
+    assert "unknown option 'outptu'" in complaint(capsys, "report", "--outptu", one, run_folder)
 
 
 # -------------------------------------------------------------------------------------------------- other ends
@@ -419,11 +413,11 @@ LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
         (f"loss_args:\n  a: {'[' * 150}{']' * 150}\n", "nested more than 100 deep"),
         (f"loss_args: {'[' * 5000}", "nested more than 100 deep"),
         (LAUGHS, "more than 100,000 values once its aliases are written out"),
-        ("loss_args: &a {b: *a}\n", "an alias inside what it stands for"),
+        ("loss_args: &a {b: *a}\n", "an alias inside its own value"),
         (f"seed: {'1' * 5000}\n", "line 4: a number of more than 20 digits"),
-        ("seed: !!bool maybe\n", "line 4: 'maybe' is no boolean"),
-        ("seed: !!int x\n", "holds a value that is none of its kind"),
-        ("seed: !!float x\n", "holds a value that is none of its kind"),
+        ("seed: !!bool maybe\n", "line 4: 'maybe' is not a boolean"),
+        ("seed: !!int x\n", "holds a value that does not fit its type"),
+        ("seed: !!float x\n", "holds a value that does not fit its type"),
         ('ref_model: "a\\0b"\n', "ref_model holds a NUL character"),
         ('train: {run_name: "a\\0b"}\n', "train.run_name holds a NUL character"),
         (f"ref_model: {'x' * 2**20}y\n", "is longer than 1 MiB"),

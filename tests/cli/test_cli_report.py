@@ -85,8 +85,8 @@ def test_a_card_lies_in_the_run_and_is_never_replaced(capsys, folder, tmp_path):
 
 def test_a_card_is_about_one_run(capsys, folder, tmp_path):
     pytest.importorskip("huggingface_hub")
-    assert "0 folders are named; name one run" in run(capsys, "card", code=2)
-    assert "2 folders are named" in run(capsys, "card", folder, folder, code=2)
+    assert "run: required" in run(capsys, "card", code=2)
+    assert "unexpected argument" in run(capsys, "card", folder, folder, code=2)
     assert "holds no run" in run(capsys, "card", tmp_path / "nowhere", "--output", tmp_path / "x.md", code=2)
 
 

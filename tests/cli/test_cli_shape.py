@@ -94,7 +94,7 @@ def test_balance(capsys, data):
         (["--noise", "soft_flip"], "noise needs a rate"),
         (["--noise", "flip", "--rate", "0.1"], "noise is 'flip'"),
         (["--skewed", "0.3"], "skewed is 0.3; it must lie in (0.5, 1]"),
-        (["--tilt", "0.8"], "'tilt' is no option of softpref shape"),
+        (["--tilt", "0.8"], "unknown option 'tilt'; see softpref shape --help"),
         (["--skewed", "0.51"], "is left"),
         (["--skewed", "0.8", "--data", "absent.jsonl"], "absent.jsonl: no such file"),
         (["--skewed", "0.8", "--output", "out.csv"], "give a .jsonl file"),

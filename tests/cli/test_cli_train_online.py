@@ -102,7 +102,7 @@ def test_a_stopped_run_ends_like_an_unbroken_one(finished, place):
         (["--online.labels", "null", "--online.max_new_tokens", "256"], "judge has no effect without online.labels"),
         (["--online.labels", "self"], "a judge has no effect with online.labels 'self'"),
         (["--judge", "{}"], "online.labels is 'judge': give the judge"),
-        (["--judge.sed", "1"], "'sed' is no option"),
+        (["--judge.sed", "1"], "judge: unknown option 'sed'; did you mean 'seed'?"),
         (["--online.max_new_token", "9"], "did you mean"),
         (["--reading.identical", "drop"], "reading.identical has no effect online"),
         (["--truncation", "keep"], "truncation has no effect online"),

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from softpref.cli.histogram import histogram_lines
 from softpref.cli.options import parse_options, say
-from softpref.data.read_options import ReadOptions
+from softpref.data.read_options import ReadOptions, dropping_identical
 from softpref.errors import InputError, OptionError
 
 if TYPE_CHECKING:
@@ -20,21 +20,17 @@ LOSS_TYPES = {"hard": "dpo", "conservative": "cdpo", "geometric": "gdpo"}
 PAPER_BETA = 0.1
 
 
-def _reading() -> ReadOptions:
-    return ReadOptions(identical="drop")
-
-
 @dataclass
 class AdviseOptions:
     """Say which label treatment and beta the bandit's map favours for labels like these, and how sure that is.
 
     Attributes:
-        data: JSONL or CSV file of labelled pairs; may stand first, without a name.
+        data: JSONL or CSV file of labelled pairs.
         sharpness: The temperature that softpref calibrate fits to the labels; above 1 they are too sure. Not known if not given.
         flips: Share of labels that are simply wrong; not known if not given.
         votes: Votes behind every label, where the file does not say so.
-        training: short, medium or long; all of them if not given.
-        decoding: greedy, sampled, or within_1_nat (samples at a KL of 1 nat from the reference); all if not given.
+        training: How long training goes on; all of them if not given.
+        decoding: How responses are drawn, within_1_nat being samples at a KL of 1 nat from the reference; all if not given.
         reading: How the file becomes labelled pairs. Pairs with two identical sides are dropped and counted.
     """
 
@@ -42,15 +38,13 @@ class AdviseOptions:
     sharpness: float | None = None
     flips: float | None = None
     votes: int | None = None
-    training: str | None = None
-    decoding: str | None = None
-    reading: ReadOptions = field(default_factory=_reading)
+    training: Literal["short", "medium", "long"] | None = None
+    decoding: Literal["greedy", "sampled", "within_1_nat"] | None = None
+    reading: ReadOptions = field(default_factory=dropping_identical)
 
 
 def run(argv: Sequence[str]) -> None:
     """Describe the labels, and print what the evidence says."""
-    if argv and not argv[0].startswith("-"):
-        argv = ["--data", *argv]
     options = parse_options(AdviseOptions, "softpref advise", argv)
     from softpref.advice.advice import Asked, advise, describe
     from softpref.advice.evidence import read_evidence

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from softpref.cli.options import parse_options, say
 from softpref.data.outputs import check_outputs
@@ -41,17 +41,17 @@ class BanditOptions:
     """
 
     output: str = "bandit"
-    figure: str = "policies"
+    figure: Literal["policies", "factors", "effect", "labels"] = "policies"
     reward_range: float | None = None
     low_weight: float | None = None
     width: float | None = None
-    labels: str | None = None
+    labels: Literal["thresholded", "sampled"] | None = None
     training_time: float | None = None
     draws: int | None = None
     seed: int | None = None
     methods: tuple[str, ...] | None = None
     beta: float | None = None
-    size: str | None = None
+    size: Literal["small", "default", "large"] | None = None
     workers: int | None = None
 
 

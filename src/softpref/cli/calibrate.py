@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from softpref.cli.options import parse_options, say
 from softpref.data.outputs import check_outputs
@@ -27,11 +27,11 @@ class CalibrateOptions:
     Attributes:
         data: JSONL or CSV file with the judge's soft_label, as softpref label writes it, and a gold label in every row.
         gold: Column or path of the gold label of the first side, meta.gold say; a number in [0, 1], unless gold_first is given.
-        method: temperature, platt or isotonic.
+        method: A temperature, Platt's two parameters, or an isotonic step function.
         output: JSON file for the fitted calibration; softpref label applies it to other pairs.
         gold_first: The value of gold that says that the first side is better.
         gold_second: The value of gold that says that the second side is better.
-        symmetric: Fit on both orientations of every pair, so that exchanging the sides gives 1 − p; false does not.
+        symmetric: Fit on both orientations of every pair, so that exchanging the sides gives 1 − p.
         clip: p is brought into [clip, 1 − clip] first. For shares of n votes, about 1 / (n + 2).
         folds: Parts of the cross-validation that the scores come from.
         group: prompt, or a column or path; rows of one group are never fitted on and scored together.
@@ -43,7 +43,7 @@ class CalibrateOptions:
 
     data: list[str] | str
     gold: str
-    method: str
+    method: Literal["temperature", "platt", "isotonic"]
     output: str
     gold_first: str | None = None
     gold_second: str | None = None

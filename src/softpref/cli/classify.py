@@ -8,12 +8,8 @@ from pathlib import Path
 
 from softpref.cli.options import parse_options, say
 from softpref.data.outputs import check_outputs
-from softpref.data.read_options import ReadOptions
+from softpref.data.read_options import ReadOptions, dropping_identical
 from softpref.records.evaluation import ClassificationRecord
-
-
-def _reading() -> ReadOptions:
-    return ReadOptions(identical="drop")
 
 
 @dataclass
@@ -34,7 +30,7 @@ class ClassifyOptions:
     output: str
     reference: str | None = None
     beta: float | None = None
-    reading: ReadOptions = field(default_factory=_reading)
+    reading: ReadOptions = field(default_factory=dropping_identical)
 
 
 def run(argv: Sequence[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from softpref.cli.judges import JudgeOptions, judge_options, make_judge
 from softpref.cli.options import parse_options, say
@@ -40,7 +40,7 @@ class GenerationOptions:
     max_new_tokens: int = 256
     generation_batch_size: int = 32
     generation_seed: int = 0
-    engine: str = "transformers"
+    engine: Literal["transformers", "vllm"] = "transformers"
     engine_options: dict[str, Any] = field(default_factory=dict)
     chat_template_kwargs: dict[str, Any] = field(default_factory=dict)
 

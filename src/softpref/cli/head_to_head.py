@@ -3,40 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from softpref.cli.evaluate import GenerationOptions, interval, judged_of, sampling_of
 from softpref.cli.judges import JudgeOptions, judge_options, make_judge
 from softpref.cli.options import parse_options, say
-from softpref.cli.words import words_and_options
 from softpref.data.output_lock import only_writer
 from softpref.data.outputs import check_outputs
 from softpref.errors import OptionError
 from softpref.records.evaluation import HeadToHeadRecord
 
+PROG = "softpref head-to-head"
 SURE, SURER = 0.05, 0.01
 
 
 @dataclass(kw_only=True)
 class HeadToHeadOptions(GenerationOptions, JudgeOptions):
-    """Compare every model with every other before one judge: MODEL is a folder, a Hub name, a .jsonl or .csv file with a
-    prompt and a response per row, or a column of the data. NAME=MODEL gives it a name; models of one name, and paths such
-    as seed_1/gdpo and seed_2/gdpo, are several seeds of one method.
+    """Compare every model with every other before one judge.
 
     Attributes:
+        models: Two or more. Each is a folder, a Hub name, a .jsonl or .csv file with a prompt and a response per row, or a column
+            of the data. NAME=MODEL gives it a name; models of one name, and paths such as seed_1/gdpo and seed_2/gdpo, are
+            several seeds of one method.
         data: JSONL or CSV file with a prompt in every row; not needed where all are files of responses.
         output: Folder for responses, judgements and figures; run again, it goes on from what lies there.
-    """  # noqa: D205
+    """
 
+    models: list[str] = field(default_factory=list)
     output: str
     data: str | None = None
 
 
 def run(argv: Sequence[str]) -> None:
     """Models and options, in any order."""
-    models, rest = words_and_options(argv)
-    options = parse_options(HeadToHeadOptions, "softpref head-to-head MODEL MODEL [MODEL ...]", rest)
+    options = parse_options(HeadToHeadOptions, PROG, argv, ("models",))
+    models = options.models
     if len(models) < 2:
         raise OptionError("name at least two models: softpref head-to-head MODEL MODEL [MODEL ...] --judge … --output …")
     _check_output(models, options)
@@ -44,7 +46,7 @@ def run(argv: Sequence[str]) -> None:
     from softpref.run_folder import HEAD_TO_HEAD_FILE
 
     judge = make_judge(judge_options(options))
-    with only_writer(options.output, "softpref head-to-head"):
+    with only_writer(options.output, PROG):
         result = head_to_head(models, options.data, judge, options.output, sampling_of(options), say)
     for line in lines(result):
         say(line)

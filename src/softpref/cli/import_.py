@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from softpref.cli.options import parse_options, say
-from softpref.cli.words import words_and_options
 from softpref.data.outputs import check_outputs
 from softpref.errors import OptionError, nearest
 
@@ -20,13 +19,12 @@ PROG = "softpref import"
 
 @dataclass
 class ImportOptions:
-    """Make pairs of a published data set: softpref import FORMAT --data NAME --output FILE.
-
-    FORMAT is tldr, hh, coplan, ultrafeedback, ultrafeedback-binarized, helpsteer2, helpsteer2-votes, helpsteer2-strength,
-    helpsteer3, helpsteer3-strength, arena, arena-55k, multipref, prism, shp, webgpt, oasst, nectar, pku-saferlhf,
-    pku-saferlhf-safer, dices, argilla, label-studio, nemo or nemo-rl; docs/recipes.md says what each makes of its rows.
+    """Make pairs of a published data set: softpref import FORMAT DATA --output FILE.
 
     Attributes:
+        format: tldr, hh, coplan, ultrafeedback, ultrafeedback-binarized, helpsteer2, helpsteer2-votes, helpsteer2-strength,
+            helpsteer3, helpsteer3-strength, arena, arena-55k, multipref, prism, shp, webgpt, oasst, nectar, pku-saferlhf,
+            pku-saferlhf-safer, dices, argilla, label-studio, nemo or nemo-rl; docs/recipes.md says what each makes of its rows.
         data: A name on the Hub, a folder, or a file: .jsonl, .json or their .gz with one object a line, .csv, .parquet.
         output: JSONL file of pairs to write; what became of the rows lies beside it (.import.json).
         subset: Of the Hub's data set: its configuration, comparisons say.
@@ -39,13 +37,14 @@ class ImportOptions:
         seed: Seed of that draw; 0 if not given.
     """
 
+    format: str
     data: str
     output: str
     subset: str | None = None
     data_dir: str | None = None
     split: str | None = None
     revision: str | None = None
-    texts: str = "plain"
+    texts: Literal["plain", "messages"] = "plain"
     sft_output: str | None = None
     sft_share: float | None = None
     seed: int | None = None
@@ -53,19 +52,16 @@ class ImportOptions:
 
 def run(argv: Sequence[str]) -> None:
     """Import one data set, and say what became of its rows."""
-    words, rest = words_and_options(argv)
-    options = parse_options(ImportOptions, PROG, rest)
+    options = parse_options(ImportOptions, PROG, argv, ("format", "data"))
     from softpref.data.formats import write_rows
     from softpref.data.sources.importing import TEXTS, completions, import_rows
     from softpref.data.sources.known import SOURCES
     from softpref.data.sources.opening import Place, open_rows
 
-    if len(words) != 1:
-        raise OptionError(f"give one format: {PROG} FORMAT; known: {', '.join(SOURCES)}")
-    if words[0] not in SOURCES:
-        raise OptionError(f"{words[0]!r} is no format{nearest(words[0], SOURCES)}")
-    source = SOURCES[words[0]]
-    _check(options, TEXTS)
+    if options.format not in SOURCES:
+        raise OptionError(f"format is {options.format!r}{nearest(options.format, SOURCES)}")
+    source = SOURCES[options.format]
+    _check(options)
     place = Place(options.data, options.subset, options.data_dir, options.split, options.revision)
     rows, faults = open_rows(place)
     imported = import_rows(source, rows, options.data, faults)
@@ -78,13 +74,11 @@ def run(argv: Sequence[str]) -> None:
         share = 0.5 if options.sft_share is None else options.sft_share
         to_imitate = completions(pairs, source.imitated, share, options.seed or 0)
         write_rows(options.sft_output, to_imitate)
-    _record(words[0], options, place, imported, to_imitate)
+    _record(options.format, options, place, imported, to_imitate)
     _show(options, source, imported, to_imitate)
 
 
-def _check(options: ImportOptions, texts: dict[str, Any]) -> None:
-    if options.texts not in texts:
-        raise OptionError(f"texts is {options.texts!r}{nearest(options.texts, texts)}")
+def _check(options: ImportOptions) -> None:
     for name in ("output", "sft_output"):
         value = getattr(options, name)
         if value is not None and Path(value).suffix != ".jsonl":

@@ -22,16 +22,12 @@ from softpref.data.inspection import LENGTH_QUANTILES, Inspection, inspect_pairs
 from softpref.data.outputs import check_outputs
 from softpref.data.pairs import Completion, PairSet, PreferencePair, text_of
 from softpref.data.places import data_name
-from softpref.data.read_options import ReadOptions
+from softpref.data.read_options import ReadOptions, dropping_identical
 from softpref.errors import OptionError, printable
 
 STYLES = {"prompt": "dim", "chosen": "green", "rejected": "red", "completion": "green"}
 SHOWN_ROWS = 5
 PAGE_ONLY = ("annotators", "orders", "gold", "gold_first", "gold_second")
-
-
-def _reading() -> ReadOptions:
-    return ReadOptions(identical="drop")
 
 
 @dataclass
@@ -65,7 +61,7 @@ class InspectOptions:
     gold: str | None = None
     gold_first: str | None = None
     gold_second: str | None = None
-    reading: ReadOptions = field(default_factory=_reading)
+    reading: ReadOptions = field(default_factory=dropping_identical)
 
 
 def run(argv: Sequence[str]) -> None:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from softpref.cli.judges import JudgeOptions, judge_options, make_judge
 from softpref.cli.options import checked, parse_options, say
@@ -34,18 +34,19 @@ BESIDE = (".sqlite", ".failed.jsonl", ".labels.json")
 
 @dataclass(kw_only=True)
 class LabelCommand(JudgeOptions):
-    """Turn pairs into soft labels that know where they came from, by judges asked in both orders.
+    """Turn pairs into soft labels by judges asked in both orders.
 
-    Every answer is stored before it is used. The same command goes on where a stopped one ended, and pays nothing twice.
+    Every answer is stored before it is used. Rerun the command to resume: stored answers are not
+    requested again.
 
     Attributes:
         data: JSONL or CSV file of pairs. Labels that it has are kept as label_before, and compared with.
-        output: JSONL file to write. Answers (.sqlite), failed rows (.failed.jsonl) and a summary (.labels.json) lie beside it.
+        output: JSONL file to write; answers (.sqlite), failed rows (.failed.jsonl) and a summary (.labels.json) beside it.
         judge: server, local, reward_model or plan_world (the simulated judge of the demo's world); or give judges.
         judges: Several together, each a name and its own options: --judges.NAME '{judge: local, judge_model: …}'.
         average: judges: the scale on which their p are averaged, probability (the default) or log_odds.
         min_judges: judges: a pair that fewer have answered has failed; all of them if not given.
-        orders: both, or first: response 1 shown first only, which leaves the position bias in and stands in every label.
+        orders: both, or first: response 1 shown first only, which leaves the position bias in; every label records it.
         calibration: File that softpref calibrate wrote; applied to every label.
         gold: Column or path of a trusted label of response 1, meta.gold say, to compare with; it is not used.
         gold_first: The value of gold that says that response 1 is better.
@@ -58,9 +59,9 @@ class LabelCommand(JudgeOptions):
     output: str
     judge: str | None = None  # type: ignore[assignment]  # or several
     judges: dict[str, Any] = field(default_factory=dict)
-    average: str | None = None
+    average: Literal["probability", "log_odds"] | None = None
     min_judges: int | None = None
-    orders: str = "both"
+    orders: Literal["both", "first"] = "both"
     calibration: str | None = None
     gold: str | None = None
     gold_first: str | None = None
@@ -72,8 +73,6 @@ class LabelCommand(JudgeOptions):
 def run(argv: Sequence[str]) -> None:
     """Label one file and print what came of it."""
     options = parse_options(LabelCommand, PROG, argv)
-    if options.orders not in ("both", "first"):
-        raise OptionError(f"orders is {options.orders!r}; it can be 'both' or 'first'")
     output = Path(options.output)
     if output.suffix != ".jsonl":
         raise OptionError(f"output is {options.output!r}; give a .jsonl file")
@@ -114,7 +113,7 @@ def _asked(options: LabelCommand) -> dict[str, JudgeOptions]:
             if getattr(options, name) is not None:
                 raise OptionError(f"{name} has no effect with one judge: leave it out")
         if options.judge is None:
-            raise OptionError(f"judge: required and not given; see {PROG} --help")
+            raise OptionError(f"judge: required; see {PROG} --help")
         return {options.judge: judge_options(options)}
     for name, value in vars(judge_options(options)).items():
         if value not in (None, {}):

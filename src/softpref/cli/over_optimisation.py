@@ -8,12 +8,8 @@ from pathlib import Path
 
 from softpref.cli.options import parse_options, say
 from softpref.data.outputs import check_outputs
-from softpref.data.read_options import ReadOptions
+from softpref.data.read_options import ReadOptions, dropping_identical
 from softpref.records.evaluation import OverOptimisationRecord, RatioBin
-
-
-def _reading() -> ReadOptions:
-    return ReadOptions(identical="drop")
 
 
 @dataclass
@@ -34,12 +30,12 @@ class OverOptimisationOptions:
     reference: str | None = None
     checkpoints: bool = False
     output: str | None = None
-    reading: ReadOptions = field(default_factory=_reading)
+    reading: ReadOptions = field(default_factory=dropping_identical)
 
 
 def run(argv: Sequence[str]) -> None:
     """Score both sides and print the table."""
-    options = parse_options(OverOptimisationOptions, "softpref over-optimisation", argv)
+    options = parse_options(OverOptimisationOptions, "softpref over-optimisation", argv, ("run",))
     from softpref.evaluation.over_optimisation import over_optimisation
     from softpref.run_folder import OVER_OPTIMISATION_FILE
 

@@ -10,7 +10,7 @@ from softpref.training.recipe import TrainRecipe
 
 def run(argv: Sequence[str]) -> None:
     """Score a recipe's pairs under its reference; ``softpref train`` with the same recipe finds them."""
-    recipe = parse_options(TrainRecipe, "softpref reference", argv)
+    recipe = parse_options(TrainRecipe, "softpref reference", argv, ("config",))
     from softpref.training.run import score_reference
 
     say(f"{score_reference(recipe)} pairs are scored under the reference")

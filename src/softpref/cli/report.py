@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from softpref.cli.options import parse_options, say
-from softpref.cli.words import words_and_options
 from softpref.data.outputs import check_outputs
 from softpref.errors import OptionError
 
@@ -21,11 +20,13 @@ class ReportOptions:
     """Write one self-contained page about runs and head-to-heads.
 
     Attributes:
+        runs: Folders of runs, evaluations and head-to-heads.
         output: The file to write; report.html, or report.md, if not given.
         format: html, or markdown for a model card or an issue.
         title: Heading of the page.
     """
 
+    runs: list[str] = field(default_factory=list)
     output: str | None = None
     format: Literal["html", "markdown"] = "html"
     title: str = "softpref report"
@@ -33,9 +34,8 @@ class ReportOptions:
 
 def run(argv: Sequence[str]) -> None:
     """Folders and options, in any order."""
-    folders, rest = words_and_options(argv)
-    options = parse_options(ReportOptions, "softpref report RUN [RUN ...] [HEAD_TO_HEAD ...]", rest)
-    if not folders:
+    options = parse_options(ReportOptions, "softpref report", argv, ("runs",))
+    if not options.runs:
         raise OptionError("name the run folders to report on: softpref report RUN [RUN ...] --output report.html")
     output = Path(options.output or f"report{SUFFIXES[options.format]}")
     if output.is_dir():
@@ -47,4 +47,4 @@ def run(argv: Sequence[str]) -> None:
     check_outputs({}, {"output": output})
     from softpref.report.page import write_report
 
-    say(f"report: {write_report(folders, output, options.title, options.format)}")
+    say(f"report: {write_report(options.runs, output, options.title, options.format)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from softpref.cli.histogram import histogram_lines
 from softpref.cli.options import parse_options, say
@@ -33,7 +33,7 @@ class ShapeOptions:
         steps: Relative heights of the stairs from the least sure to the surest, as [5,4,3,2,1], the default.
         stairs_range: Where the stairs begin and end in p, as [0.65,0.9], the default.
         balance: Keep the same number of pairs in each of so many equal bins of p over [0.5, 1].
-        noise: binary_flip, soft_flip or soft_averaging.
+        noise: Flip labels at random: p to 0 or 1 of the other side, or to 1 − p; or average p with 1 − p.
         rate: Mean flip probability of the noise, in [0, 1].
         reading: How the file becomes labelled pairs.
     """
@@ -46,14 +46,14 @@ class ShapeOptions:
     steps: tuple[float, ...] | None = None
     stairs_range: tuple[float, float] | None = None
     balance: int | None = None
-    noise: str | None = None
+    noise: Literal["binary_flip", "soft_flip", "soft_averaging"] | None = None
     rate: float | None = None
     reading: ReadOptions = field(default_factory=ReadOptions)
 
 
 def run(argv: Sequence[str]) -> None:
     """Shape one file, and print its histogram before and after."""
-    options = parse_options(ShapeOptions, "softpref shape", _with_values(argv))
+    options = parse_options(ShapeOptions, "softpref shape", argv)
     shape = make_shape(options)
     _check_output(options)
     from softpref.data.formats import read_pairs, write_rows
@@ -65,13 +65,6 @@ def run(argv: Sequence[str]) -> None:
     write_rows(options.output, map(written_row, shaped))
     _show(pairs, shaped)
     say(f"shaped pairs: {options.output}")
-
-
-def _with_values(argv: Sequence[str]) -> list[str]:
-    """``--stairs`` may stand alone; the parser wants a value after every option."""
-    following = [*argv[1:], "--"]
-    alone = [word == "--stairs" and after.startswith("--") for word, after in zip(argv, following, strict=True)]
-    return [part for word, bare in zip(argv, alone, strict=True) for part in ((word, "true") if bare else (word,))]
 
 
 def make_shape(options: ShapeOptions) -> Shape:

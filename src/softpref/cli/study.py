@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from softpref.cli.options import parse_options, say
 from softpref.data.output_lock import only_writer
@@ -29,9 +29,9 @@ class StudyOptions:
     """
 
     output: str = "study"
-    size: str = "default"
+    size: Literal["small", "default", "large"] = "default"
     parts: tuple[str, ...] | None = None
-    betas: str = "chosen"
+    betas: Literal["chosen", "paper"] = "chosen"
     workers: int | None = None
 
 

@@ -13,7 +13,7 @@ PROG = "softpref train"
 
 def run(argv: Sequence[str]) -> None:
     """Train from a recipe."""
-    recipe = parse_options(TrainRecipe, PROG, argv)
+    recipe = parse_options(TrainRecipe, PROG, argv, ("config",))
     judge = make_judge(checked(JudgeOptions, PROG, "judge", recipe.judge)) if recipe.judge else None
     from transformers.utils.logging import disable_progress_bar
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from typing import Literal, get_args
 
 from softpref.errors import OptionError, nearest
 
@@ -14,13 +15,19 @@ ROLES = (
     "soft_label", "votes_1", "votes_2", "votes_tie", "chosen_reward", "rejected_reward", "winner", "strength", "annotator",
     "annotations", "ratings", "ranking", "best", "worst", "weight", "id", "label_source", "tools", "chat_template_kwargs",
 )  # fmt: skip
+Identical = Literal["error", "drop"]
+Votes = Literal["prior", "mean", "dawid_skene"]
+BothBad = Literal["tie", "drop"]
+Ranking = Literal["ranks", "order"]
+RankedPairs = Literal["all", "adjacent", "best"]
+RankedWeights = Literal["pair", "prompt"]
 _KNOWN = {
-    "identical": ("error", "drop"),
-    "votes": ("prior", "mean", "dawid_skene"),
-    "both_bad": ("tie", "drop"),
-    "ranking": ("ranks", "order"),
-    "ranked_pairs": ("all", "adjacent", "best"),
-    "ranked_weights": ("pair", "prompt"),
+    "identical": get_args(Identical),
+    "votes": get_args(Votes),
+    "both_bad": get_args(BothBad),
+    "ranking": get_args(Ranking),
+    "ranked_pairs": get_args(RankedPairs),
+    "ranked_weights": get_args(RankedWeights),
 }
 
 
@@ -53,8 +60,8 @@ class ReadOptions:
         revision: of a name on the Hub, its branch, tag or commit.
     """
 
-    identical: str = "error"
-    votes: str = "prior"
+    identical: Identical = "error"
+    votes: Votes = "prior"
     vote_prior: float | None = None
     reward_scale: float | None = None
     columns: dict[str, str] = field(default_factory=dict)
@@ -63,12 +70,12 @@ class ReadOptions:
     winner_second: str | None = None
     winner_tie: str | None = None
     winner_both_bad: str | None = None
-    both_bad: str = "tie"
+    both_bad: BothBad = "tie"
     strength_scale: str | None = None
     strength_map: dict[str, float] = field(default_factory=dict)
-    ranking: str | None = None
-    ranked_pairs: str = "all"
-    ranked_weights: str = "pair"
+    ranking: Ranking | None = None
+    ranked_pairs: RankedPairs = "all"
+    ranked_weights: RankedWeights = "pair"
     split: str | None = None
     subset: str | None = None
     revision: str | None = None
@@ -145,6 +152,11 @@ class ReadOptions:
                 "side is much better: -3..3 or 7..1"
             )
         return ends
+
+
+def dropping_identical() -> ReadOptions:
+    """How commands read that only look at labels: a pair with two identical sides is dropped and counted."""
+    return ReadOptions(identical="drop")
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from softpref.errors import OptionError, nearest
 from softpref.judges.base import Judge
@@ -19,7 +19,7 @@ class JudgeOptions:
         judge_model: server: the name that the endpoint knows it by; local and reward_model: a folder or Hub name.
         judge_prompt: general, helpful, harmless, summary, plan, or a path to a .toml file of your own.
         base_url: server: the endpoint, with its /v1. The key comes from OPENAI_API_KEY in the environment.
-        api: server: chat or completions.
+        api: server: which of its two interfaces is used.
         concurrency: server: calls under way at once.
         timeout: server: seconds for one call.
         retries: server: calls made again for one question after a fault that may pass.
@@ -43,7 +43,7 @@ class JudgeOptions:
     judge_model: str | None = None
     judge_prompt: str | None = None
     base_url: str | None = None
-    api: str | None = None
+    api: Literal["chat", "completions"] | None = None
     concurrency: int | None = None
     timeout: float | None = None
     retries: int | None = None

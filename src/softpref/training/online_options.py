@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from softpref.errors import OptionError, nearest
 from softpref.generation.engine import check_engine, require_engine
@@ -28,13 +28,13 @@ class OnlineOptions:
         engine_options: What vLLM's LLM takes, such as {gpu_memory_utilization: 0.3}.
     """
 
-    labels: str | None = None
+    labels: Literal["judge", "self"] | None = None
     self_beta: float | None = None
     temperature: float = 1.0
     top_p: float = 1.0
     max_new_tokens: int = 256
     generation_batch_size: int = 32
-    engine: str = "transformers"
+    engine: Literal["transformers", "vllm"] = "transformers"
     engine_options: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
