@@ -130,7 +130,7 @@ def test_what_cannot_be_exported(tmp_path, capsys):
     export(path, "--to", "trl", "--output", tmp_path / "x.jsonl", code=2)
     assert "nothing says which response is better" in capsys.readouterr().err
     export("--to", "trl", "--output", tmp_path / "x.jsonl", code=2)
-    assert "give the data once" in capsys.readouterr().err
+    assert "data: required" in capsys.readouterr().err
     path.write_text(json.dumps(ROWS[2]) + "\n", encoding="utf-8")
     export(path, "--to", "trl", "--output", tmp_path / "x.jsonl", code=2)
     assert "holds ties alone" in capsys.readouterr().err

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from softpref.cli.options import parse_options, say
-from softpref.cli.words import words_and_options
 from softpref.data.outputs import check_outputs
-from softpref.data.read_options import ReadOptions
+from softpref.data.read_options import ReadOptions, dropping_identical
 from softpref.errors import InputError, OptionError, nearest
 
 if TYPE_CHECKING:
@@ -21,18 +20,14 @@ PROG = "softpref export"
 ROWS_FILE, CARD_FILE = Path("data") / "train.parquet", "README.md"
 
 
-def _reading() -> ReadOptions:
-    return ReadOptions(identical="drop")
-
-
 @dataclass
 class ExportOptions:
     """Write pairs as another trainer reads them: softpref export FILE --to trl --output pairs.jsonl.
 
     Attributes:
+        data: File of pairs, several files, a folder or a name on the Hub.
         to: trl, axolotl, llama-factory, ms-swift, openrlhf or nemo-rl (JSONL), parquet, or hub: a folder with a data card.
         output: The .jsonl or .parquet file to write, or the folder for hub.
-        data: File of pairs, several files, a folder or a name on the Hub; may stand first, without a name.
         soft_label: Also write soft_label and weight where the target has no place for them and ignores them.
         license: For hub, the licence of the data as the Hub names it.
         source: For hub, the Hub id of the data set that the pairs were made of.
@@ -41,30 +36,28 @@ class ExportOptions:
         reading: How the file becomes labelled pairs. Pairs with two identical sides are dropped and counted.
     """
 
+    data: list[str] | str
     to: str
     output: str
-    data: list[str] | str | None = None
     soft_label: bool = False
     license: str | None = None
     source: str | None = None
     push: str | None = None
     public: bool = False
-    reading: ReadOptions = field(default_factory=_reading)
+    reading: ReadOptions = field(default_factory=dropping_identical)
 
 
 def run(argv: Sequence[str]) -> None:
     """Export one data set, and say what it lost."""
-    words, rest = words_and_options(argv)
-    options = parse_options(ExportOptions, f"{PROG} FILE", rest)
-    data = _data(words, options)
+    options = parse_options(ExportOptions, PROG, argv)
     from softpref.data.exporting import TARGETS, export_pairs
     from softpref.data.formats import read_pairs
 
     if options.to not in TARGETS:
         raise OptionError(f"to is {options.to!r}{nearest(options.to, TARGETS)}")
-    _check(options, data)
+    _check(options)
     target = TARGETS[options.to]
-    pairs = read_pairs(data, options.reading)
+    pairs = read_pairs(options.data, options.reading)
     _check_pairs(pairs, target)
     exported = export_pairs(pairs, target, pairs.name, options.soft_label)
     if not exported.rows:
@@ -75,14 +68,7 @@ def run(argv: Sequence[str]) -> None:
         _push(options)
 
 
-def _data(words: Sequence[str], options: ExportOptions) -> list[str] | str:
-    if bool(words) == (options.data is not None):
-        raise OptionError(f"give the data once: {PROG} FILE [FILE ...], or --data FILE")
-    found = options.data if options.data is not None else list(words)
-    return found[0] if isinstance(found, list) and len(found) == 1 else found
-
-
-def _check(options: ExportOptions, data: list[str] | str) -> None:
+def _check(options: ExportOptions) -> None:
     for name in ("license", "source", "push"):
         if options.to != "hub" and getattr(options, name) is not None:
             raise OptionError(f"{name} has no effect with --to {options.to}: leave it out")
@@ -94,12 +80,12 @@ def _check(options: ExportOptions, data: list[str] | str) -> None:
         folder = Path(options.output)
         if folder.is_dir() and any(folder.iterdir()):
             raise OptionError(f"output is {options.output!r}, which is not empty; give a new folder")
-        check_outputs({"data": data}, {"rows": folder / ROWS_FILE}, {"output": folder})
+        check_outputs({"data": options.data}, {"rows": folder / ROWS_FILE}, {"output": folder})
         return
     suffix = ".parquet" if options.to == "parquet" else ".jsonl"
     if Path(options.output).suffix != suffix:
         raise OptionError(f"output is {options.output!r}; give a {suffix} file")
-    check_outputs({"data": data}, {"output": options.output})
+    check_outputs({"data": options.data}, {"output": options.output})
 
 
 def _check_pairs(pairs: PairSet, target: Target) -> None:

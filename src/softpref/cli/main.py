@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import select
+import shutil
 import signal
 import sys
+import textwrap
 import threading
 import traceback
 from collections.abc import Iterator, Sequence
@@ -19,30 +21,44 @@ from softpref import __version__
 from softpref.errors import InputError, InterruptedRunError, NonFiniteError, SoftprefError, nearest, printable
 from softpref.extras import how_to_install
 
-COMMANDS = {
-    "import": "make pairs of a published data set, from the Hub or a file",
-    "label": "turn pairs into soft labels by a judge asked in both orders",
-    "recipes": "list the recipes that come with softpref, or print one",
-    "losses": "list the base losses: formula, treatments, arguments, source",
-    "reference": "score pairs under the reference once, for all runs on them",
-    "train": "train a model on pairs with soft labels, or on completions",
-    "evaluate": "generate, judge both orders, and report win rates with intervals",
-    "head-to-head": "every model against every other before one judge, one matrix",
-    "classify": "see whether a model's implicit reward prefers what people prefer",
-    "over-optimisation": "show where training took the log-probs of both sides, by label",
-    "inspect": "show what a data set holds: labels, lengths, odd values, tokens",
-    "votes": "see how reliable annotators are, and make soft labels of their votes",
-    "calibrate": "fit a calibration of a judge's labels, with cross-validated scores",
-    "shape": "make skewed, stepped, balanced or noisy label sets",
-    "export": "write pairs as TRL, Axolotl, LLaMA-Factory and others read them, or for the Hub",
-    "advise": "say which label treatment and beta the evidence favours for labels like these",
-    "report": "write one self-contained HTML page about runs",
-    "card": "write a model card for the Hub about one run",
-    "real": "learn from real votes on arguments, and classify held-out ones",
-    "bandit": "the paper's bandit: its two figures, where they hold, and which loss for which labels",
-    "study": "the paper's comparison, repeated with seeds and intervals where the truth is known",
-    "demo": "run the whole way on a small generated world, without a network",
+# Commands by what they are about, in the order of the work.
+GROUPS = {
+    "data": {
+        "import": "make pairs of a published data set, from the Hub or a file",
+        "inspect": "show what a data set holds, and what training makes of it",
+        "votes": "fit how reliable annotators are, and label by their votes",
+        "shape": "make skewed, stepped, balanced or noisy label sets",
+        "export": "write pairs for TRL, Axolotl and others, or for the Hub",
+    },
+    "judge": {
+        "label": "turn pairs into soft labels by judges asked in both orders",
+        "calibrate": "fit and cross-validate a calibration of a judge's labels",
+    },
+    "train": {
+        "advise": "suggest a label treatment and beta for your labels",
+        "recipes": "list the recipes that come with softpref, or print one",
+        "losses": "list the losses: formula, treatments, arguments, source",
+        "reference": "score pairs under the reference once, for all runs on them",
+        "train": "train a model on pairs with soft labels, or on completions",
+    },
+    "evaluate": {
+        "evaluate": "generate, judge, and report win rates with intervals",
+        "head-to-head": "compare every model with every other before one judge",
+        "classify": "score a model's implicit reward on labelled pairs",
+        "over-optimisation": "show how far training moved log-probs, by label",
+    },
+    "report": {
+        "report": "write one self-contained HTML page about runs",
+        "card": "write a model card for the Hub about one run",
+        "demo": "run the full pipeline on a small synthetic world, offline",
+    },
+    "research": {
+        "real": "learn from real votes on arguments, and test on others",
+        "bandit": "repeat the paper's bandit; map which loss suits which labels",
+        "study": "repeat the paper's comparison with seeds and intervals",
+    },
 }
+COMMANDS = {name: what for group in GROUPS.values() for name, what in group.items()}
 
 DONE, FAULT, INPUT_WRONG, INTERRUPTED = 0, 1, 2, 130
 # What a shell reports of a program that SIGPIPE has ended.
@@ -91,6 +107,9 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 
 def _reader_is_gone() -> bool:
     """Whether it is standard output that broke, and not somebody's socket."""
+    if not hasattr(select, "poll"):
+        # Windows reports a reader that has gone as another error
+        return True
     poll = select.poll()
     poll.register(sys.stdout.fileno(), 0)
     return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
@@ -150,13 +169,24 @@ def _of_storage(error: OSError) -> str | None:
 
 def help_text() -> str:
     """What ``softpref --help`` prints."""
-    width = max(map(len, COMMANDS))
-    lines = "".join(f"  {name:<{width}}  {what}\n" for name, what in COMMANDS.items())
-    return (
-        "usage: softpref COMMAND [options]\n\n"
-        "Preference training when preferences are a degree, not a yes or no.\n\n"
-        f"commands:\n{lines}\n"
-        "softpref COMMAND --help shows the options of a command; softpref --version the version.\n"
+    name_width = max(map(len, COMMANDS))
+    columns = max(60, min(100, shutil.get_terminal_size().columns))
+    lines = []
+    for group, commands in GROUPS.items():
+        lines += ["", f"{group}:"]
+        for name, what in commands.items():
+            first, *rest = textwrap.wrap(what, columns - name_width - 4, break_on_hyphens=False)
+            lines += [f"  {name:<{name_width}}  {first}", *(f"{'':<{name_width + 4}}{line}" for line in rest)]
+    return "\n".join(
+        [
+            "usage: softpref COMMAND [options]",
+            "",
+            "Preference training when preferences are a degree, not a yes or no.",
+            *lines,
+            "",
+            "softpref COMMAND --help shows the options of a command.",
+            "",
+        ]
     )
 
 
