@@ -212,3 +212,12 @@ def test_columns_are_mapped_in_a_file(capsys, liked, tmp_path):
     file.write_text(f"data: {liked}\nvotes: mean\nreading: {{votes: prior}}\n", encoding="utf-8")
     assert main(["inspect", "--config", str(file)]) == 2
     assert "votes is given twice, at the top and below reading" in capsys.readouterr().err
+
+
+def test_the_command_to_train_reads_as_inspect_did(capsys, tmp_path, model):
+    rows = [{"ask": "make tea ", "chosen": "boil the water", "rejected": "wait ", "liked": 1, "overall": 3}] * 2
+    rows[1] = {**rows[1], "ask": "wait "}
+    path = write(tmp_path / "pairs.jsonl", rows)
+    options = ["--columns.prompt", "ask", "--meta_columns", "liked,overall"]
+    out = inspect(capsys, "--data", path, "--model", model, *options)
+    assert "--reading.columns.prompt ask --reading.meta_columns liked,overall" in out

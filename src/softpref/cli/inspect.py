@@ -6,7 +6,7 @@ import shlex
 import statistics
 from collections import Counter
 from collections.abc import Callable, Container, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,10 @@ from softpref.data.formats import read_training_rows
 from softpref.data.inspection import LENGTH_QUANTILES, Inspection, inspect_pairs
 from softpref.data.outputs import check_outputs
 from softpref.data.pairs import Completion, PairSet, PreferencePair, text_of
-from softpref.data.places import data_name
+from softpref.data.places import data_name, read_place
+from softpref.data.proposals import proposal
 from softpref.data.read_options import ReadOptions, dropping_identical
-from softpref.errors import OptionError, printable
+from softpref.errors import DataError, InputError, OptionError, printable
 
 STYLES = {"prompt": "dim", "chosen": "green", "rejected": "red", "completion": "green"}
 SHOWN_ROWS = 5
@@ -72,7 +73,7 @@ def run(argv: Sequence[str]) -> None:
     _check_page(options)
     # file names and rows are not markup, and :smile: in them is no emoji
     console = Console(highlight=False, emoji=False, soft_wrap=True)
-    rows = read_training_rows(options.data, _with_notes(options))
+    rows = _read(options)
     if isinstance(rows, PairSet):
         found, dropped = inspect_pairs(rows), rows.identical_rows
         show(found, rows, dropped, console)
@@ -85,6 +86,19 @@ def run(argv: Sequence[str]) -> None:
         refused = show_training(rows, options, console)
         if options.row is not None or len(refused) < len(rows):
             show_tokens(rows, refused, options, console)
+
+
+def _read(options: InspectOptions) -> PairSet | list[Completion]:
+    """The rows; where they are not of a form that is read, the error says what they look like."""
+    reading = _with_notes(options)
+    try:
+        return read_training_rows(options.data, reading)
+    except DataError as error:
+        rows, _ = read_place(options.data, reading)
+        hint = None if options.reading.columns else proposal([row for _, row in rows])
+        if hint is None:
+            raise
+        raise InputError(f"{error}\n{hint.replace('FILE', ' '.join(map(shlex.quote, _given(options.data))))}") from None
 
 
 def _given(data: list[str] | str) -> list[str]:
@@ -279,10 +293,25 @@ def _show_command(
         f"--model {shlex.quote(str(options.model))}",
         f"--data {' '.join(map(shlex.quote, _given(options.data)))}",
     ]
-    command += ["--output_dir run", *_labels_asked(rows), *needed.values()]
+    command += ["--output_dir run", *_labels_asked(rows), *_reading_asked(options.reading), *needed.values()]
     if options.max_length != InspectOptions.max_length:
         command.append(f"--max_length {'null' if options.max_length is None else options.max_length}")
     console.print(escape(f"to train: {' '.join(command)}"))
+
+
+def _reading_asked(reading: ReadOptions) -> list[str]:
+    """The options by which the file was read here, but for identical sides, which training refuses otherwise."""
+    words = []
+    for option in fields(ReadOptions):
+        value = getattr(reading, option.name)
+        if option.name == "identical" or value == getattr(ReadOptions(), option.name):
+            continue
+        if isinstance(value, dict):
+            words += [f"--reading.{option.name}.{key} {shlex.quote(str(one))}" for key, one in value.items()]
+        else:
+            text = ",".join(value) if isinstance(value, list) else str(value)
+            words.append(f"--reading.{option.name} {shlex.quote(text)}")
+    return words
 
 
 def _labels_asked(rows: Sequence[PreferencePair | Completion]) -> list[str]:
