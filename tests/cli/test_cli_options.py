@@ -260,3 +260,11 @@ def test_options_load_nothing_heavy():
     code = "import sys, softpref.cli.train; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"torch", "transformers", "pandas", "pyarrow"} & set(done.stdout.split())
+
+
+def test_an_option_of_one_text_or_several_takes_all_words_up_to_the_next_option():
+    from softpref.training.recipe import TrainRecipe
+
+    words = ["--model", "m", "--data", "a.jsonl", "b.csv", "--eval_data", "c.jsonl", "--output_dir", "run"]
+    recipe = parse_options(TrainRecipe, "softpref train", words, positional=())
+    assert (recipe.data, recipe.eval_data) == (["a.jsonl", "b.csv"], "c.jsonl")

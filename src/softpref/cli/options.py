@@ -201,7 +201,20 @@ class _Arguments:
             value = rest.pop(0) if rest and rest[0].lower() in ("true", "false", "null") else "true"
         elif not equals:
             value = _next(rest, name)
+            more = self._more(hint, rest)
+            if more:
+                self.values.append((path, converted(hint, [value, *more], name)))
+                return
         self._set(path, hint, value, name)
+
+    def _more(self, hint: Any, rest: list[str]) -> list[str]:
+        """The words after the first value of an option that takes one text or several: ``--data a.jsonl b.csv``."""
+        more: list[str] = []
+        while is_list(hint) and str in members(hint) and rest and not rest[0].startswith("-"):
+            if "config" in self.positional and rest[0].endswith((".yaml", ".yml")):
+                break
+            more.append(rest.pop(0))
+        return more
 
     def _negated(self, name: str) -> KeyPath | None:
         """The switch that ``--no-NAME`` turns off, if there is one."""
