@@ -42,6 +42,6 @@ def test_the_page_has_no_row_of_another_loss():
 
 def test_a_row_by_hand():
     [row] = [row for row in ROWS if row.name == "orpo"]
-    assert row.formula == "−β·log s(o(y1) − o(y2)) + 1·NLL(y1)"
+    assert row.formula == "−β·log s(o(y1) − o(y2)) + 1·NLL(y1), o = log π̄ − log(1 − π̄)"
     assert (row.arguments, row.needs, row.treatments) == ("beta=0.1, sft_weight=1", "lengths", "hard, conservative, geometric")
     assert row.source == "2403.07691, eqs. 6 and 7"

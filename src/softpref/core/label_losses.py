@@ -34,9 +34,9 @@ def reward_distillation(pair: PairLogps, *, beta: float, soft_label: Tensor, eta
 
 
 def dpo_rk(pair: PairLogps, *, beta: float, tie: Tensor, nu: float = 3.0) -> Tensor:
-    """``−(1 − t)·log s(β·h − log ν) − t·log P(tie)``, t the ``tie``, (B,). Chen et al., DPO-RK, arXiv 2409.17431, §3.
+    """``−(1 − t)·log P(win) − t·log P(tie), P(win) = s(β·h − log ν), P(tie) = (ν² − 1)·s(β·h − log ν)·s(−β·h − log ν)``, (B,).
 
-    Rao and Kupper's ``P(tie) = (ν² − 1)·s(β·h − log ν)·s(−β·h − log ν)``.
+    t is the ``tie``. Chen et al., DPO-RK, arXiv 2409.17431, §3, after Rao and Kupper.
     """
     logit = beta * pair.margin
     return (1 - tie) * _rk_win(logit, nu) + tie * _rk_tie(logit, nu)
@@ -57,9 +57,9 @@ def _rk_tie(logit: Tensor, nu: float) -> Tensor:
 
 
 def dpo_d(pair: PairLogps, *, beta: float, tie: Tensor, nu: float = 1.0) -> Tensor:
-    """``−(1 − t)·log P(win) − t·log P(tie)``, t the ``tie``, (B,). Chen et al., DPO-D, arXiv 2409.17431, §3.
+    """``−(1 − t)·log P(win) − t·log P(tie), P(win) = 1/(1 + e^{−β·h} + 2ν·e^{−β·h/2}), P(tie) = 2ν·e^{−β·h/2}·P(win)``, (B,).
 
-    Davidson's ``P(win) = 1/(1 + e^{−β·h} + 2ν·e^{−β·h/2})`` and ``P(tie) = 2ν·e^{−β·h/2}·P(win)``.
+    t is the ``tie``. Chen et al., DPO-D, arXiv 2409.17431, §3, after Davidson.
     """
     logit = beta * pair.margin
     return (1 - tie) * _davidson_win(logit, nu) + tie * _davidson_tie(logit, nu)

@@ -10,7 +10,7 @@ from softpref.core.base_losses import FILLED_IN, LOSSES, BaseLoss
 from softpref.core.names import ALIASES, OWN
 from softpref.core.treatments import treatments_of
 
-_FORMULA = re.compile(r"``(.+?)``(.*?)(?:\n\n|\Z)", re.DOTALL)
+_FORMULA = re.compile(r"``(.+?)``(.*)", re.DOTALL)
 _PAPER = re.compile(r"\b\d{4}\.\d{5}\b(?:,? (?:eqs?\. \d+(?:\.\d+)?(?: and \d+)?|§\d+))?")
 
 
@@ -36,10 +36,11 @@ def _row(name: str, base: BaseLoss) -> LossRow:
     document = inspect.getdoc(base.function) or ""
     stated = _FORMULA.search(document)
     formula, about = (stated[1], stated[2]) if stated else ("", "")
-    nll = f" + {base.sft_weight:g}·NLL(y1)" if base.sft_weight else ""
+    terms, comma, where = formula.partition(", ")
+    formula = f"{terms} + {base.sft_weight:g}·NLL(y1){comma}{where}" if base.sft_weight else formula
     return LossRow(
         name,
-        " ".join(formula.split()) + nll,
+        " ".join(formula.split()),
         _arguments(base),
         _needs(base),
         _treatments(name, base),

@@ -65,7 +65,7 @@ def robust(pair: PairLogps, *, beta: float, epsilon: float = 0.1) -> Tensor:
 
 
 def exo(pair: PairLogps, *, beta: float, epsilon: float = 1e-3) -> Tensor:
-    """``KL(q ‖ 1 − ε)``, q = s(β·h), (B,). Ji et al., EXO-pref, arXiv 2402.00856, eq. 16."""
+    """``KL(q ‖ 1 − ε), q = s(β·h)``, (B,). Ji et al., EXO-pref, arXiv 2402.00856, eq. 16."""
     likely, unlikely = math.log1p(-epsilon), math.log(epsilon)
     return _reverse_kl(beta * pair.margin, likely, unlikely)
 
@@ -86,7 +86,7 @@ def _reverse_kl(logit: Tensor, log_p: Tensor | float, log_not_p: Tensor | float)
 
 
 def discopop(pair: PairLogps, *, beta: float, tau: float = 0.05) -> Tensor:
-    """``(1 − m)·(−log s(u)) + m·e^{−u}``, u = β·h, m = s(u/τ), (B,). Lu et al., arXiv 2406.08414, eq. 5.
+    """``m·e^{−u} − (1 − m)·log s(u), u = β·h, m = s(u/τ)``, (B,). Lu et al., arXiv 2406.08414, eq. 5.
 
     m and the exponential are multiplied in log space, where neither overflows for τ ≤ 1.
     """

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def simpo(pair: PairLogps, *, beta: float, gamma: float = 0.5, target_scale: Tensor | float = 1.0) -> Tensor:
-    """``−log s(β·(log π̄(y1) − log π̄(y2)) − γ)``, log π̄ per token, (B,). Meng et al., SimPO, arXiv 2405.14734, eq. 6."""
+    """``−log s(β·(log π̄(y1) − log π̄(y2)) − γ)``, (B,), log π̄ per token. Meng et al., SimPO, arXiv 2405.14734, eq. 6."""
     return -logsigmoid(beta * (pair.chosen - pair.rejected) - gamma * target_scale)
 
 
@@ -28,7 +28,7 @@ def cpo(pair: PairLogps, *, beta: float) -> Tensor:
 
 
 def orpo(pair: PairLogps, *, beta: float) -> Tensor:
-    """``−β·log s(o(y1) − o(y2))``, o = log π̄ − log(1 − π̄), (B,). Hong et al., ORPO, arXiv 2403.07691, eqs. 6 and 7.
+    """``−β·log s(o(y1) − o(y2)), o = log π̄ − log(1 − π̄)``, (B,). Hong et al., ORPO, arXiv 2403.07691, eqs. 6 and 7.
 
     π̄ is the geometric mean of the response's token probabilities; β is the paper's λ; the NLL is apart.
     """
@@ -39,7 +39,7 @@ def orpo(pair: PairLogps, *, beta: float) -> Tensor:
 def alphapo(
     pair: PairLogps, *, beta: float, alpha: float = 0.25, gamma: float = 0.5, target_scale: Tensor | float = 1.0
 ) -> Tensor:
-    """``−log s(β·(g(y1) − g(y2)) − γ)``, g = (1 − π̄^{−α})/α, (B,). Gupta et al., AlphaPO, arXiv 2501.03884.
+    """``−log s(β·(g(y1) − g(y2)) − γ), g = (1 − π̄^{−α})/α``, (B,). Gupta et al., AlphaPO, arXiv 2501.03884.
 
     π̄ as in ORPO. α = 0 would be SimPO.
     """

@@ -64,12 +64,12 @@ def cal_dpo(pair: PairLogps, *, beta: float) -> Tensor:
 
 
 def dpo_shift(pair: PairLogps, *, beta: float, factor: float = 0.95) -> Tensor:
-    """``−log s(β·c − f·β·r)``, (B,), f < 1 the ``factor``. Yang et al., DPO-Shift, arXiv 2502.07599."""
+    """``−log s(β·c − factor·β·r)``, (B,). Yang et al., DPO-Shift, arXiv 2502.07599."""
     return -logsigmoid(beta * (pair.chosen_logratio - factor * pair.rejected_logratio))
 
 
 def dpop(pair: PairLogps, *, beta: float, penalty: float = 50.0, anchor: PairLogps | None = None) -> Tensor:
-    """``−log s(β·(h − λ·max(0, −c)))``, (B,), λ the ``penalty``. Pal et al., DPO-Positive, arXiv 2402.13228, eq. 3.
+    """``−log s(β·(h − penalty·max(0, −c)))``, (B,). Pal et al., DPO-Positive, arXiv 2402.13228, eq. 3.
 
     The penalty is of the chosen side as it is: ``anchor`` is the pair before a treatment averages it, ``pair`` if None.
     """
