@@ -158,7 +158,7 @@ def test_ctrl_c_says_how_to_go_on(interrupted):
     assert "Traceback" not in err
     step = log(folder)[-1][0]
     assert 5 <= step < STEPS
-    assert f"stopped at step {step}; go on with: softpref train --config {folder / 'recipe.yaml'} --resume true" in err
+    assert f"stopped at step {step}; go on with: softpref train --config {folder / 'recipe.yaml'} --resume" in err
     assert (folder / f"checkpoint-{step}").is_dir()
     assert json.loads((folder / "run.json").read_text())["finished"] is None
 

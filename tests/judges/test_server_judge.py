@@ -260,7 +260,6 @@ def test_ctrl_c_finishes_cleanly_and_says_how_to_go_on(tmp_path):
             "--output",
             "out.jsonl",
             "--yes",
-            "true",
         ]
         with started(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as run:
             while server.calls < 40:

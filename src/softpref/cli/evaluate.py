@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from softpref.cli.judges import JudgeOptions, judge_options, make_judge
+from softpref.cli.judges import CHARACTERS_PER_TOKEN, JudgeOptions, agree_to_pay, judge_options, make_judge
 from softpref.cli.options import parse_options, say
 from softpref.data.output_lock import only_writer
 from softpref.data.outputs import check_outputs
@@ -15,6 +15,7 @@ from softpref.records.evaluation import EvaluationRecord
 from softpref.records.figures import ComparisonFigures, Interval, LeftOut, LengthFigures, RepetitionFigures
 
 if TYPE_CHECKING:
+    from softpref.cli.head_to_head import HeadToHeadOptions
     from softpref.generation.sampling import Sampling
 
 
@@ -53,13 +54,15 @@ class EvaluateOptions(GenerationOptions, JudgeOptions):
         model: Folder (model or PEFT adapter) or Hub name, or a .jsonl or .csv file with a prompt and a response per row.
         against: The same, or a column of the data that holds a response in every row.
         data: JSONL or CSV file with a prompt in every row; not needed where both sides are files of responses.
-        output: Folder for responses, judgements and figures; run again, it goes on from what lies there.
+        output: Folder for responses, judgements and figures. Rerun the command to resume.
+        yes: Do not ask before paid calls are made.
     """
 
     model: str
     against: str
     output: str
     data: str | None = None
+    yes: bool = False
 
 
 def run(argv: Sequence[str]) -> None:
@@ -70,11 +73,27 @@ def run(argv: Sequence[str]) -> None:
     from softpref.run_folder import EVALUATION_FILE
 
     judge = make_judge(judge_options(options))
+    ask(options, [options.model, options.against], 1, yes=options.yes)
     with only_writer(options.output, "softpref evaluate"):
         result = evaluate(options.model, options.against, options.data, judge, options.output, sampling_of(options))
     for line in lines(result):
         say(line)
     say(f"figures: {options.output}/{EVALUATION_FILE}")
+
+
+def ask(options: EvaluateOptions | HeadToHeadOptions, sides: Sequence[str], comparisons: int, *, yes: bool) -> None:
+    """Before paid calls are made: how many questions ``comparisons`` of two sides on every prompt are at most."""
+    if options.judge != "server":
+        return
+    from softpref.data.formats import read_numbered_prompts
+    from softpref.data.pairs import text_of
+    from softpref.evaluation.sides import is_file_of_responses, read_prompts_of
+
+    prompts = read_prompts_of(options.data, sides).texts
+    given = [len(read_numbered_prompts(side)) for side in sides if is_file_of_responses(side)]
+    questions = 2 * comparisons * max(len(prompts) * options.responses, *given, 0)
+    written = sum(len(text_of(prompt)) for prompt in prompts) / max(1, len(prompts))
+    agree_to_pay([options], questions, written + 2 * options.max_new_tokens * CHARACTERS_PER_TOKEN, yes=yes)
 
 
 def _check_output(options: EvaluateOptions) -> None:

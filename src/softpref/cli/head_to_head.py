@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from softpref.cli.evaluate import GenerationOptions, interval, judged_of, sampling_of
+from softpref.cli.evaluate import GenerationOptions, ask, interval, judged_of, sampling_of
 from softpref.cli.judges import JudgeOptions, judge_options, make_judge
 from softpref.cli.options import parse_options, say
 from softpref.data.output_lock import only_writer
@@ -27,12 +27,14 @@ class HeadToHeadOptions(GenerationOptions, JudgeOptions):
             of the data. NAME=MODEL gives it a name; models of one name, and paths such as seed_1/gdpo and seed_2/gdpo, are
             several seeds of one method.
         data: JSONL or CSV file with a prompt in every row; not needed where all are files of responses.
-        output: Folder for responses, judgements and figures; run again, it goes on from what lies there.
+        output: Folder for responses, judgements and figures. Rerun the command to resume.
+        yes: Do not ask before paid calls are made.
     """
 
     models: list[str] = field(default_factory=list)
     output: str
     data: str | None = None
+    yes: bool = False
 
 
 def run(argv: Sequence[str]) -> None:
@@ -46,6 +48,8 @@ def run(argv: Sequence[str]) -> None:
     from softpref.run_folder import HEAD_TO_HEAD_FILE
 
     judge = make_judge(judge_options(options))
+    paths = [model.partition("=")[2] or model for model in models]
+    ask(options, paths, len(models) * (len(models) - 1) // 2, yes=options.yes)
     with only_writer(options.output, PROG):
         result = head_to_head(models, options.data, judge, options.output, sampling_of(options), say)
     for line in lines(result):

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from softpref.cli.judges import JudgeOptions, judge_options, make_judge
+from softpref.cli.judges import JudgeOptions, agree_to_pay, judge_options, make_judge
 from softpref.cli.options import checked, parse_options, say
 from softpref.data.formats import read_pairs
 from softpref.data.output_lock import only_writer
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
     from softpref.judges.labelling import LabelOptions
     from softpref.records.labels import BetweenJudges, Labelling
 
-# A token of English text has about four characters; good enough for an estimate that says so.
-CHARACTERS_PER_TOKEN = 4
 PROG = "softpref label"
 # What lies beside the output.
 BESIDE = (".sqlite", ".failed.jsonl", ".labels.json")
@@ -82,7 +79,7 @@ def run(argv: Sequence[str]) -> None:
     gold = _gold(options, pairs)
     judges = {name: make_judge(one) for name, one in asked.items()}
     joint = _joint(options, judges)
-    _agree_to_pay(options, pairs, list(asked.values()))
+    _ask(options, pairs, list(asked.values()))
     try:
         with only_writer(output, PROG, _job(options, judges), is_file=True):
             _label(options, pairs, judges, joint, gold)
@@ -180,24 +177,10 @@ def _questions(options: LabelCommand, pairs: PairSet) -> int:
     return len(pairs) * (2 if options.orders == "both" else 1)
 
 
-def _agree_to_pay(options: LabelCommand, pairs: PairSet, asked: Sequence[JudgeOptions]) -> None:
-    """Say what runs on servers will send, and ask, unless --yes."""
-    servers = [one for one in asked if one.judge == "server"]
-    if not servers:
-        return
-    questions = _questions(options, pairs)
+def _ask(options: LabelCommand, pairs: PairSet, asked: Sequence[JudgeOptions]) -> None:
+    """Before paid calls are made."""
     characters = sum(len(text_of(t)) for pair in pairs for t in (pair.prompt, pair.chosen, pair.rejected))
-    tokens = characters // CHARACTERS_PER_TOKEN * questions // max(1, len(pairs))
-    prices = [one.price_in for one in servers if one.price_in is not None]
-    cost = f", about {tokens * sum(prices) / 1e6:.2f} at your prices" if prices else ""
-    n = len(servers)
-    say(f"at most {questions * n} questions, roughly {tokens * n:,} prompt tokens beside the judge's own prompt{cost}")
-    if options.yes:
-        return
-    if not sys.stdin.isatty():
-        raise OptionError("nobody is there to agree to paid calls: give --yes true")
-    if input("go on? [y/N] ").strip().lower() not in ("y", "yes"):
-        raise OptionError("not agreed to; nothing was sent but the probe")
+    agree_to_pay(asked, _questions(options, pairs), characters / max(1, len(pairs)), yes=options.yes)
 
 
 def _show(labelling: Labelling, who: str = "") -> None:

@@ -222,7 +222,7 @@ def _check_output(recipe: TrainRecipe, folder: Path) -> None:
 
 def _run_until_stopped(trainer: SoftPreferenceTrainer, stopper: StopOnSignal, checkpoint: Path | None, folder: Path) -> None:
     """Train. Raises InterruptedRunError, with the command that goes on, where a signal has ended it."""
-    go_on = f"go on with: softpref train --config {folder / RECIPE_FILE} --resume true"
+    go_on = f"go on with: softpref train --config {folder / RECIPE_FILE} --resume"
     try:
         with stopper.listening():
             trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
