@@ -1,4 +1,4 @@
-"""The plain path: two padded sequences per pair. Slow, simple, and what every faster path is tested against."""
+"""The plain path: one padded sequence for each response. Slow, simple, and what every faster path is tested against."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 
+from softpref.data.distinct import distinct_responses
 from softpref.data.model_lengths import alike, reset_ropes
 from softpref.data.tokenization import TokenizedPair
-from softpref.scoring.scores import PairScores, paired
+from softpref.scoring.scores import PairScores, of_sides, paired
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -22,19 +23,28 @@ Grouping: TypeAlias = "Callable[[nn.Module, Sequence[int]], list[list[int]]]"
 
 
 def pair_logps(model: nn.Module, pairs: Sequence[TokenizedPair]) -> PairScores:
-    """Log-probs and lengths of both sides of B pairs under one model. A ``Scorer``; see ``PairScores``."""
-    sums, lengths = response_logps(model, _sides(pairs))
-    return paired(sums, lengths, pairs)
+    """Log-probs and lengths of both sides of B pairs under one model. A ``Scorer``; see ``PairScores``.
+
+    A response that several sides share is computed once.
+    """
+    return _distinct_logps(model, pairs, alike)
 
 
 def lone_logps(model: nn.Module, pairs: Sequence[TokenizedPair]) -> PairScores:
     """A ``Scorer`` that computes every response by itself, so that nothing depends on other rows or on padding."""
-    sums, lengths = response_logps(model, _sides(pairs), alone)
-    return paired(sums, lengths, pairs)
+    return _distinct_logps(model, pairs, alone)
 
 
-def _sides(pairs: Sequence[TokenizedPair]) -> list[tuple[list[int], list[int]]]:
-    return [(pair.prompt, side) for pair in pairs for side in (pair.chosen, pair.rejected) if side]
+def every_side_logps(model: nn.Module, pairs: Sequence[TokenizedPair]) -> PairScores:
+    """A ``Scorer`` that computes every side of every pair, shared or not: for what counts the tokens that a model reads."""
+    sides = [(pair.prompt, side) for pair in pairs for side in (pair.chosen, pair.rejected) if side]
+    return paired(*response_logps(model, sides), pairs)
+
+
+def _distinct_logps(model: nn.Module, pairs: Sequence[TokenizedPair], grouping: Grouping) -> PairScores:
+    distinct = distinct_responses(pairs)
+    sequences = [(single.prompt, single.chosen) for single in distinct.singles()]
+    return of_sides(*response_logps(model, sequences, grouping), distinct.sides)
 
 
 def alone(_: nn.Module, lengths: Sequence[int]) -> list[list[int]]:

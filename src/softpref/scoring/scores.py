@@ -46,6 +46,17 @@ def paired(sums: Tensor, lengths: Tensor, pairs: Sequence[TokenizedPair]) -> Pai
     return PairScores(both_sums[:, 0], both_sums[:, 1], both_lengths[:, 0], both_lengths[:, 1])
 
 
+def of_sides(sums: Tensor, lengths: Tensor, sides: Sequence[tuple[int, int]]) -> PairScores:
+    """Sums and lengths of R distinct responses as scores of B pairs, whose ``sides`` are places among the R.
+
+    Several sides may be one response: its gradient is the sum of theirs.
+    """
+    # the last place is that of a side that is not there (ABSENT)
+    sums, lengths = torch.cat([sums, sums.new_zeros(1)]), torch.cat([lengths, lengths.new_ones(1)])
+    places = torch.tensor(sides, dtype=torch.long, device=sums.device).reshape(-1, 2)
+    return PairScores(sums[places[:, 0]], sums[places[:, 1]], lengths[places[:, 0]], lengths[places[:, 1]])
+
+
 def joined(scores: Sequence[PairScores]) -> PairScores:
     """The scores of several batches, one after another."""
     return PairScores(*(torch.cat([getattr(one, f.name) for one in scores]) for f in fields(PairScores)))

@@ -89,11 +89,18 @@ class CheckedScorer:
         if long is None or not self.checks or not shows_more(longest_sequence(long), self.longest, thresholds(model)):
             return self
         start = [scorer for scorer, _ in WAYS].index(self.scorer)
-        both = [long] if self.company is None else [long, self.company]
+        both = [long, *_siblings(long, own), *([] if self.company is None else [self.company])]
         again = _first_agreeing(model, both, f"on a row of {longest_sequence(long)} tokens", start)
         if again.scorer == self.scorer:
             return replace(self, longest=longest_sequence(long), company=self.company or long)
         return _asked_for(replace(again, company=self.company), prefix_sharing)
+
+
+def _siblings(pair: TokenizedPair, pairs: Sequence[TokenizedPair]) -> list[TokenizedPair]:
+    """One pair of the same prompt with a response that this one lacks, where there is one: a prompt of more than two."""
+    own = (pair.chosen, pair.rejected)
+    others = (one for one in pairs if one.prompt == pair.prompt and not (one.chosen in own and one.rejected in own))
+    return [one for one in [next(others, None)] if one is not None]
 
 
 def longest_sequence(pair: TokenizedPair) -> int:
@@ -115,9 +122,9 @@ def checked_scorer(model: nn.Module, pairs: Sequence[TokenizedPair], prefix_shar
     return _asked_for(found, prefix_sharing)
 
 
-def plain_scorer(why: str) -> CheckedScorer:
+def plain_scorer(why: str, scorer: Scorer = pair_logps) -> CheckedScorer:
     """The plain path, unchecked."""
-    return CheckedScorer(pair_logps, None, f"every prompt is computed twice ({why})", checks=False)
+    return CheckedScorer(scorer, None, f"every prompt is computed twice ({why})", checks=False)
 
 
 def _asked_for(found: CheckedScorer, prefix_sharing: str) -> CheckedScorer:

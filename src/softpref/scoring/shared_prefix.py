@@ -1,4 +1,4 @@
-"""The fast path: each prompt computed once, no padding, and the vocabulary only where a response token is predicted."""
+"""The fast path: prompts and responses computed once, no padding, and the vocabulary only where a response token is predicted."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from softpref.data.distinct import distinct_responses
 from softpref.data.model_lengths import one_rope_length, reset_ropes
 from softpref.data.tokenization import TokenizedPair
 from softpref.loading.transformers_seam import exchanges_attention
@@ -17,7 +18,7 @@ from softpref.scoring.chunked_head import HeadRule, token_logps
 from softpref.scoring.packing import Group, PackedRow, pack
 from softpref.scoring.plain import pair_logps
 from softpref.scoring.router_loss import asks_for_router
-from softpref.scoring.scores import PairScores, paired
+from softpref.scoring.scores import PairScores, of_sides
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,7 +31,7 @@ class PackedScorer:
     """A ``Scorer`` over packed rows.
 
     Attributes:
-        share_prompt: compute a pair's prompt once; False computes it for either response, still without padding.
+        share_prompt: compute a prompt once; False computes it for each of its responses, still without padding.
         chunked_head: the vocabulary in pieces; False lets the model make its logits, at the positions that are scored.
 
     Raises CannotPackError for a model that cannot be computed so.
@@ -42,6 +43,7 @@ class PackedScorer:
     def __call__(self, model: nn.Module, pairs: Sequence[TokenizedPair]) -> PairScores:
         """Scores of B pairs; a side that is not there has log-prob 0 and length 1.
 
+        Pairs of one prompt share it, and a response that several of them have is computed once.
         Pairs with a sequence of another rope than the short ones' are computed on the plain path, all of them.
         """
         together = one_rope_length(model)
@@ -49,8 +51,9 @@ class PackedScorer:
             if any(len(pair.prompt) + max(len(pair.chosen), len(pair.rejected)) > together for pair in pairs):
                 return pair_logps(model, pairs)
             reset_ropes(model)
-        groups = [Group(pair.prompt, [side for side in (pair.chosen, pair.rejected) if side]) for pair in pairs]
-        return paired(*self.response_logps(model, groups), pairs)
+        distinct = distinct_responses(pairs)
+        groups = [Group(*one) for one in zip(distinct.prompts, distinct.responses, strict=True)]
+        return of_sides(*self.response_logps(model, groups), distinct.sides)
 
     def response_logps(self, model: nn.Module, groups: Sequence[Group]) -> tuple[Tensor, Tensor]:
         """Sums of log π(response token | all before it) in nats, and lengths in tokens, of all R responses: (R,) each."""

@@ -35,6 +35,7 @@ from softpref.records.record import Record
 from softpref.records.settings import ReferenceRecord
 from softpref.scoring.attention import causal_lm, packed_attention
 from softpref.scoring.identity import model_identity
+from softpref.scoring.plain import every_side_logps
 from softpref.scoring.randomness import disable_dropout, refuse_randomness
 from softpref.scoring.reference import CachedReference, Reference
 from softpref.scoring.router_loss import recorded_router_loss, router_coefficient
@@ -291,7 +292,7 @@ class SoftPreferenceTrainer(Trainer):
         """The run's way of scoring: chosen on the first rows that are scored, and checked again where rows are longer."""
         policy = self.accelerator.unwrap_model(model)
         if self.checked is None and self._router_coefficient:
-            self.checked = plain_scorer("the router's loss counts every token that the model reads")
+            self.checked = plain_scorer("the router's loss counts every token that the model reads", every_side_logps)
             logger.info("%s", self.checked.notice)
         sharing = "off" if self.args.torch_compile else self.args.prefix_sharing
         with self.accelerator.autocast():
