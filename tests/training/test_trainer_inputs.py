@@ -6,6 +6,8 @@ import copy
 import logging
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pytest
 import torch
 from datasets import Dataset, DatasetDict, IterableDataset
@@ -17,6 +19,7 @@ from softpref.errors import OptionError
 from softpref.scoring.plain import pair_logps
 from softpref.training.predictions import PairPredictions
 from softpref.training.reward_model import RewardModelTrainer
+from softpref.training.trainer import rows_of
 
 SETTINGS = {
     "loss_type": "gdpo",
@@ -131,6 +134,14 @@ def test_several_evaluation_sets_have_names(kind, make, rows):
 
 
 # -------------------------------------------------------------------------------------------------- rows
+
+
+@pytest.mark.parametrize("table", [pd.DataFrame, pa.Table.from_pylist, Dataset.from_list])
+def test_tables_of_other_libraries_are_rows(make, table):
+    rows = [{"prompt": "make tea :", "chosen": " boil", "rejected": " wait", "soft_label": p} for p in (0.8, 0.3)]
+    trainer = make(train_dataset=table(rows), eval_dataset=table(rows))
+    assert [pair.soft_label for pair in rows_of(table(rows), "train_dataset")] == [0.8, 0.7]
+    assert len(trainer.train_dataset) == len(trainer.eval_dataset) == 2
 
 
 def test_collections_and_streams_are_refused_by_name(make, rows):
