@@ -268,3 +268,13 @@ def test_an_option_of_one_text_or_several_takes_all_words_up_to_the_next_option(
     words = ["--model", "m", "--data", "a.jsonl", "b.csv", "--eval_data", "c.jsonl", "--output_dir", "run"]
     recipe = parse_options(TrainRecipe, "softpref train", words, positional=())
     assert (recipe.data, recipe.eval_data) == (["a.jsonl", "b.csv"], "c.jsonl")
+
+
+def test_the_judges_own_settings_have_names_of_their_own():
+    """In evaluate, ``seed`` and ``batch_size`` beside ``generation_seed`` do not say whose they are."""
+    from softpref.cli.evaluate import EvaluateOptions
+
+    argv = ["--model", "m", "--against", "n", "--output", "o", "--judge", "local"]
+    argv += ["--judge_batch_size", "3", "--judge_seed", "4", "--judge_samples", "5", "--generation_batch_size", "6"]
+    found = parse_options(EvaluateOptions, "softpref evaluate", argv)
+    assert (found.batch_size, found.seed, found.samples, found.generation_batch_size) == (3, 4, 5, 6)

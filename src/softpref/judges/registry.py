@@ -47,7 +47,7 @@ class JudgeOptions:
     concurrency: int | None = None
     timeout: float | None = None
     retries: int | None = None
-    samples: int | None = None
+    samples: int | None = field(default=None, metadata={"aliases": ("judge_samples",)})
     max_tokens: int | None = None
     judge_temperature: float | None = None
     extra_body: dict[str, Any] = field(default_factory=dict)
@@ -58,9 +58,9 @@ class JudgeOptions:
     max_cost: float | None = None
     price_in: float | None = None
     price_out: float | None = None
-    batch_size: int | None = None
+    batch_size: int | None = field(default=None, metadata={"aliases": ("judge_batch_size",)})
     scale: float | None = None
-    seed: int | None = None
+    seed: int | None = field(default=None, metadata={"aliases": ("judge_seed",)})
 
 
 def make_judge(options: JudgeOptions) -> Judge:
