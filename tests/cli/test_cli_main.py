@@ -409,9 +409,10 @@ LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
         ("seed: !!float x\n", "holds a value that does not fit its type"),
         ('ref_model: "a\\0b"\n', "ref_model holds a NUL character"),
         ('train: {run_name: "a\\0b"}\n', "train.run_name holds a NUL character"),
+        ('ref_model: "\\ud800"\n', "which is not UTF-8"),
         (f"ref_model: {'x' * 2**20}y\n", "is longer than 1 MiB"),
     ],
-    ids=["deep", "deeper", "laughs", "endless", "digits", "bool", "int", "float", "nul", "nul_in_train", "long"],
+    ids=["deep", "deeper", "laughs", "endless", "digits", "bool", "int", "float", "nul", "nul_in_train", "half", "long"],
 )
 def test_hostile_options_are_one_message(recipe, text, message):
     with pytest.raises(OptionError, match=message):

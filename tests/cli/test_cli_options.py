@@ -145,6 +145,7 @@ def test_the_data_needs_no_name_and_a_flag_takes_no_file(argv):
         (["a", "--group", "3"], "group is 3; give a mapping of options: {name: value}"),
         (["a", "--config", "x.yaml", "--config", "y.yaml"], "config is given twice"),
         (["a", "--note", "x\0y"], "note holds a NUL character"),
+        (["a", "--note", "x\udcffy"], "note is 'x\\udcffy', which is not UTF-8"),
     ],
 )
 def test_a_mistake_is_named(argv, message):

@@ -96,6 +96,23 @@ def test_a_missing_winner_is_a_fault_of_its_row():
 
 
 @pytest.mark.parametrize(
+    ("column", "values"),
+    [
+        ("choice", ["👍", "👎", "👍"]),
+        ("Verdict", ["links", "rechts", "egal"]),
+        ("chosen_first", ["True", "False", "True"]),
+        ("prefers_1", ["yes", "no", "yes"]),
+    ],
+)
+def test_a_verdict_in_unknown_words_is_asked_about_and_no_note_of_a_labelled_file(column, values):
+    rows = numbered(**{column: values})
+    assert [(fault.field, fault.problem.startswith(f"holds {values[0]}")) for fault in faults_of(*rows)] == [(column, True)]
+    assert read(*rows, meta_columns=[column])[0].soft_label is None
+    if column == "choice":
+        assert len(read(*({**row, "soft_label": 0.8} for row in rows))) == len(rows)
+
+
+@pytest.mark.parametrize(
     "column",
     "answer strength best pref overall helpfulness gold annotator_1 annotations label quality xyz".split(),  # noqa: SIM905
 )
@@ -493,7 +510,7 @@ def test_system_and_history_are_part_of_the_conversation():
     assert "differs" in faults_of({**messages, "prompt": [{**SYSTEM, "content": "?"}, USER]})[0].problem
 
 
-@pytest.mark.parametrize("column", ["images", "input", "video", "functions"])
+@pytest.mark.parametrize("column", ["images", "input", "video", "functions", "context", "passage", "instruction"])
 def test_what_changes_the_prompt_is_refused_by_name(column):
     [fault] = faults_of({**ROW, "soft_label": 0.8, column: ["x.png"]})
     assert (fault.field, fault.problem) == (column, "is part of the prompt, and nothing reads it")
@@ -509,6 +526,19 @@ def test_completions_and_prompts_have_a_system_message_too():
     ]
     with pytest.raises(DataError, match="images: is part of the prompt"):
         prompts_from_rows([(1, {"prompt": "tea?", "images": ["a"]})], "a")
+
+
+@pytest.mark.parametrize(
+    "prompt", ["Name a fruit.", "Name a fruit.\n\nOf the north.", [{"role": "user", "content": "Name a fruit."}]]
+)
+def test_an_instruction_that_the_prompt_holds_is_a_note(prompt):
+    answers = {"chosen": YES["content"], "rejected": NO["content"]}
+    if isinstance(prompt, list):
+        answers = {"chosen": [YES], "rejected": [NO]}
+    row = {"instruction": "Name a fruit.", "prompt": prompt, **answers, "soft_label": 0.8}
+    assert read(row)[0].meta == {"instruction": "Name a fruit."}
+    other = {**row, "instruction": "Name a river."}
+    assert [fault.field for fault in faults_of(row, other)] == ["instruction"]
 
 
 def test_an_instruction_is_the_prompt_where_there_is_no_other():

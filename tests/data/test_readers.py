@@ -158,6 +158,19 @@ def test_parquet_holds_the_same_rows(tmp_path):
     assert values_of(tmp_path / "a.parquet") == rows
 
 
+def test_text_that_parquet_holds_as_bytes_is_text(tmp_path):
+    rows = [{"prompt": b"tea?", "chosen": "oui é".encode(), "note": b"\xff\x00"}]
+    parquet.write_table(pa.Table.from_pylist(rows), tmp_path / "a.parquet")
+    assert values_of(tmp_path / "a.parquet") == [{"prompt": "tea?", "chosen": "oui é", "note": {"bytes": 2}}]
+
+
+def test_bytes_that_are_no_text_are_refused_where_a_text_belongs(tmp_path):
+    rows = [{"prompt": b"\xff\x00", "chosen": b"yes", "rejected": b"no"}]
+    parquet.write_table(pa.Table.from_pylist(rows), tmp_path / "a.parquet")
+    with pytest.raises(DataError, match="row 1, prompt"):
+        read_pairs(tmp_path / "a.parquet")
+
+
 def test_parquet_without_pyarrow_names_what_to_install(tmp_path, monkeypatch):
     (tmp_path / "a.parquet").write_bytes(b"")
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)

@@ -54,7 +54,7 @@ def parse_options(of: type[Options], prog: str, argv: Sequence[str], positional:
     values = {} if arguments.config is None else _from_file(of, prog, arguments.config)
     for path, value in arguments.values:
         _put(values, path, value)
-    _refuse_nul(values)
+    _refuse_unwritable(values)
     return _instance(of, prog, values)
 
 
@@ -99,13 +99,15 @@ def _put(values: dict[str, Any], path: KeyPath, value: Any) -> None:
     values[last] = value
 
 
-def _refuse_nul(values: Any, name: str = "") -> None:
-    """The system ends a path at a NUL character, and no text that is meant has one."""
+def _refuse_unwritable(values: Any, name: str = "") -> None:
+    """The system ends a path at a NUL character, and no text that is meant has one; half a character can be written nowhere."""
     if isinstance(values, str) and "\0" in values:
         raise OptionError(f"{name} holds a NUL character (\\0): remove it")
+    if isinstance(values, str) and any("\ud800" <= character <= "\udfff" for character in values):
+        raise OptionError(f"{name} is {values!r}, which is not UTF-8: rename the file, or give the text in UTF-8")
     items = values.items() if isinstance(values, dict) else enumerate(values) if isinstance(values, list | tuple) else ()
     for key, value in items:
-        _refuse_nul(value, f"{name}.{key}" if name else str(key))
+        _refuse_unwritable(value, f"{name}.{key}" if name else str(key))
 
 
 # ------------------------------------------------------------------------------------------------------------ names

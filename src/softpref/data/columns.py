@@ -9,9 +9,10 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from softpref.data.label_columns import LABEL_KINDS
+from softpref.data.label_plan import WINNERS
 from softpref.data.pairs import TEMPLATE_FIELDS
 from softpref.data.side_columns import SIDES
-from softpref.data.verdicts import SideNames, looks_like_verdict, number_of
+from softpref.data.verdicts import SideNames, looks_like_verdict, number_or_yes
 
 COMMON = ("prompt", "weight", "id", "meta", "label_source", *TEMPLATE_FIELDS)
 LABELS = tuple(column for kind in LABEL_KINDS for column in kind.columns)
@@ -35,6 +36,11 @@ def looks_read(column: str) -> bool:
     """Whether leaving this column unread may be a mistake: it is named like a label, or nearly like a column that is read."""
     words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", column).casefold()
     return bool(_LABEL_LIKE.search(words)) or meant(column) is not None
+
+
+def names_a_verdict(column: str) -> bool:
+    """Whether a column is called as a verdict on a pair is, whatever its values are."""
+    return column.casefold().strip() in WINNERS
 
 
 def meant(column: str) -> str | None:
@@ -63,14 +69,19 @@ def asked_about(column: str, values: Sequence[Any], names: SideNames | None) -> 
     if names is None or not looks_like_verdict(values, names):
         return None
     scalar = [value for value in values if isinstance(value, str | int | float)]
-    numeric = len(scalar) == len(values) and all(number_of(value) is not None for value in scalar)
+    numeric = len(scalar) == len(values) and all(number_or_yes(value) is not None for value in scalar)
     if numeric and _A_NOTE.search(column.casefold()):
         return None
-    distinct = list(dict.fromkeys(map(_as_shown, values)))
+    return as_shown(values)
+
+
+def as_shown(values: Sequence[Any]) -> str:
+    """The first few different values of a column, for a message."""
+    distinct = list(dict.fromkeys(map(_value_as_shown, values)))
     return ", ".join(distinct[:_SHOWN_VALUES]) + (", …" if len(distinct) > _SHOWN_VALUES else "")
 
 
-def _as_shown(value: Any) -> str:
+def _value_as_shown(value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value, default=str)
     return text if len(text) <= _SHOWN_LENGTH else f"{text[: _SHOWN_LENGTH - 1]}…"
 

@@ -245,7 +245,7 @@ def _context(layout: Layout, answers: tuple[str, ...]) -> None:
             layout.rename({found: ours})
     columns = layout.columns()
     for name, mend in prompt_columns.REFUSED.items():
-        if any(value not in ("", [], {}) for value in columns.get(name, ())):
+        if name in columns and any(prompt_columns.changes_prompt(row, name) for _, row in layout.rows):
             problem = "is part of the prompt, and nothing reads it"
             layout.fault(name, problem, f"{mend}; or, if it is only a note, --meta_columns {name}")
     context = [name for name in ("system", "history") if name in columns]

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
+from softpref.data.row_reader import is_missing
 from softpref.data.sharegpt import as_messages
 from softpref.data.written_messages import looks_cut, messages_in
 
@@ -20,7 +21,9 @@ REFUSED = {
     **dict.fromkeys(
         ("images", "image", "videos", "video", "audios", "audio"), "softpref trains on text alone: leave such rows out"
     ),
-    "input": "write it into the prompt, where your model expects it",
+    **dict.fromkeys(
+        ("input", "context", "documents", "passage", "instruction"), "write it into the prompt, where your model expects it"
+    ),
     "functions": "give them as tools, a list of JSON schemas",
 }
 # ShareGPT's name of a conversation, and LLaMA-Factory's beside chosen and rejected.
@@ -99,6 +102,15 @@ def prompt_of_conversations(row: Row, sides: tuple[str, str], report: Report) ->
 def _content(turn: Any) -> str:
     content = turn.get("content") if isinstance(turn, Mapping) else None
     return content if isinstance(content, str) else ""
+
+
+def changes_prompt(row: Row, name: str) -> bool:
+    """Whether a column holds something that the prompt does not: a text that stands in the prompt already is no loss."""
+    value, prompt = row.get(name), row.get("prompt")
+    if is_missing(value) or value in ("", [], {}):
+        return False
+    texts = [_content(turn) for turn in prompt] if isinstance(prompt, list) else [prompt]
+    return not (isinstance(value, str) and any(isinstance(text, str) and value.strip() in text for text in texts))
 
 
 def with_context(row: Row, answers: tuple[str, ...], as_messages: bool, report: Report) -> Row:

@@ -50,7 +50,10 @@ def plain_row(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """Values that JSON has too: dates and other kinds become their text; bytes, which are no text, their number."""
+    """Values that JSON has too: dates and other kinds become their text; bytes the text that they hold in UTF-8.
+
+    Other bytes become ``{"bytes": N}``, which is kept as a note and refused where a text belongs.
+    """
     if hasattr(value, "tolist"):  # numpy
         value = value.tolist()
     if value is None or isinstance(value, str | int | float):
@@ -62,5 +65,13 @@ def plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [plain(one) for one in value]
     if isinstance(value, bytes):
-        return f"{len(value)} bytes"
+        return _text_of(value)
     return value.isoformat() if isinstance(value, date) else str(value)
+
+
+def _text_of(value: bytes) -> Any:
+    # Parquet writers that do not mark text as such (Spark, Impala) give it as bytes
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return {"bytes": len(value)}

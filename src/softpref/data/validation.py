@@ -6,7 +6,18 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from softpref.data.columns import COMMON, EVERY, LABELS, asked_about, how_to_mend, how_to_read, looks_read, meant
+from softpref.data.columns import (
+    COMMON,
+    EVERY,
+    LABELS,
+    as_shown,
+    asked_about,
+    how_to_mend,
+    how_to_read,
+    looks_read,
+    meant,
+    names_a_verdict,
+)
 from softpref.data.label_columns import LABEL_KINDS, VOTE_KIND, LabelKind
 from softpref.data.layout import Layout, pair_layout, prompt_layout
 from softpref.data.long_format import Draft, Merged, merge
@@ -57,6 +68,8 @@ class _Table:
                 continue
             misspelt = meant(column) is not None
             values = None if labelled or misspelt else asked_about(column, columns.get(column, []), self.layout.names)
+            if values is None and not labelled and names_a_verdict(column):
+                values = as_shown(columns.get(column, []))
             if values is not None:
                 self.fault(column, f"holds {values}, which looks like a label, and nothing reads it", how_to_read(column))
             elif looks_read(column):

@@ -148,6 +148,14 @@ def number_of(value: Any) -> float | None:
         return None
 
 
+_YES_NO = {"true": 1.0, "yes": 1.0, "false": 0.0, "no": 0.0}
+
+
+def number_or_yes(value: Any) -> float | None:
+    """A number as ``number_of`` gives it, or the 0 or 1 of a yes or no in words, as CSV writes a boolean."""
+    return _YES_NO.get(word_of(value), number_of(value)) if isinstance(value, str) else number_of(value)
+
+
 SMALL, DISTINCT = 10, 21
 
 
@@ -161,7 +169,7 @@ def looks_like_verdict(values: Collection[Any], names: SideNames) -> bool:
         return looks_like_verdict([one for value in values for one in value.values()], names)
     if all(names.verdict(value) is not None or degree_of(value, names) is not None for value in values):
         return True
-    numbers = [number_of(value) for value in values]
+    numbers = [number_or_yes(value) for value in values]
     return all(x is not None and abs(x) <= SMALL and (2 * x == int(2 * x) or 0 <= x <= 1) for x in numbers) and (
         len(set(numbers)) <= DISTINCT
     )
