@@ -126,6 +126,12 @@ def test_nothing_but_its_own_commands_imports_research():
             assert "research" not in {room(name) for name in imports(path)}, f"{file} imports softpref.research"
 
 
+def test_no_two_test_files_have_one_name():
+    """pytest imports them by their names alone."""
+    names = [path.name for path in Path(__file__).parent.rglob("*.py") if path.name != "conftest.py"]
+    assert sorted(names) == sorted(set(names))
+
+
 def stem(name):
     return name.partition(".")[0]
 
