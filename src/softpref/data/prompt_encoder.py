@@ -84,7 +84,7 @@ class PromptEncoder:
         What fails, and what holds special tokens, is left to it.
         """
         wanted: dict[bool, dict[str, None]] = {True: {}, False: {}}
-        self._rendered, self._ready = {}, {}
+        self._rendered, self._ready, self._openings = {}, {}, {}
         for prompt, response in texts:
             with suppress(InputError):
                 asked = _asked(prompt)

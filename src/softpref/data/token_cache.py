@@ -1,34 +1,35 @@
-"""Token ids on disk, found again by what made them: the rows, the tokenizer and the options."""
+"""Token ids on disk, tokens again by what made them: the rows, the tokenizer and the options."""
 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import logging
-import zipfile
-import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import struct
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
-import numpy as np
+import pyarrow as pa  # type: ignore[import-untyped]
 
 from softpref.data.files import atomic_bytes, cache_folder
 from softpref.data.pairs import Completion, PreferencePair, fingerprint
-from softpref.data.tokenization import TokenCounts, TokenizedPair, TokenizedPairs, TokenOptions
+from softpref.data.token_table import SCHEMA, TokenCounts, TokenizedPairs
+from softpref.data.tokenization import TokenOptions
 from softpref.errors import StorageError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 # To be raised with every change of how text becomes tokens.
-FORMAT = 3
-SIDES = ("prompt", "chosen", "rejected")
-# The name of the array that holds the SHA-256 over the others.
-DIGEST = "digest"
+FORMAT = 4
+# A file is an Arrow file, then the counts, then the SHA-256 over both.
+COUNTS = struct.Struct("<6q")
+DIGEST_BYTES = 32
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +41,7 @@ def cached_tokens(
     with_rejected: bool,
     make: Callable[[], TokenizedPairs],
 ) -> TokenizedPairs:
-    """What ``make`` gives, from disk where it was made before.
+    """What ``make`` gives, mapped from a file, which is read where it was made before.
 
     A tokenizer that cannot say what it is (one without a serialisable backend) is asked every time. A cache that cannot be
     read or written is as good as none.
@@ -50,12 +51,14 @@ def cached_tokens(
         return make()
     key = [FORMAT, identity, asdict(options), with_rejected, fingerprint(rows), *_today(tokenizer)]
     told = json.dumps(key, default=str)
-    path = cache_folder() / "tokens" / f"{hashlib.sha256(told.encode()).hexdigest()[:32]}.npz"
-    found = _read(path)
-    if found is None:
-        found = make()
-        _write(path, found)
-    return found
+    path = cache_folder() / "tokens" / f"{hashlib.sha256(told.encode()).hexdigest()[:32]}.arrow"
+    tokens = _read(path)
+    if tokens is None:
+        tokens = make()
+        _write(path, tokens)
+        # what was made need not stay in memory beside its file
+        tokens = _read(path) or tokens
+    return tokens
 
 
 def _today(tokenizer: Any) -> list[str]:
@@ -74,34 +77,29 @@ def tokenizer_identity(tokenizer: Any) -> str | None:
     return hashlib.sha256(told.encode()).hexdigest()
 
 
+class _Digested(io.RawIOBase):
+    """Writes on to ``file``, and digests what passes."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file = file
+        self.digest = hashlib.sha256()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, block: Any) -> int:
+        self.digest.update(block)
+        return self.file.write(block)
+
+
 def _write(path: Path, pairs: TokenizedPairs) -> None:
-    arrays: dict[str, Any] = {
-        "soft_label": _optional(row.soft_label for row in pairs.rows),
-        "tie": _optional(row.tie for row in pairs.rows),
-        "weight": np.array([row.weight for row in pairs.rows]),
-        "row": np.array([row.row for row in pairs.rows], dtype=np.int64),
-        "counts": np.array(list(pairs.counts.as_dict().values()), dtype=np.int64),
-    }
-    for side in SIDES:
-        ids = [getattr(row, side) for row in pairs.rows]
-        arrays[f"{side}_ends"] = np.cumsum([len(one) for one in ids], dtype=np.int64)
-        arrays[side] = np.fromiter((i for one in ids for i in one), dtype=np.int32)
-    arrays[DIGEST] = np.array(_digest(arrays))
     with suppress(OSError, StorageError), atomic_bytes(path) as file:
-        np.savez(file, **arrays)
-
-
-def _optional(values: Iterable[float | None]) -> np.ndarray:
-    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
-
-
-def _digest(arrays: Mapping[str, Any]) -> str:
-    """SHA-256 over the arrays' names, types, lengths and bytes."""
-    digest = hashlib.sha256()
-    for name in sorted(arrays):
-        if name != DIGEST:
-            digest.update(f"{name} {arrays[name].dtype.str} {arrays[name].shape}\n".encode() + arrays[name].tobytes())
-    return digest.hexdigest()
+        digested = _Digested(file)
+        with pa.ipc.new_file(digested, SCHEMA) as writer:
+            for batch in pairs.batches:
+                writer.write_batch(batch)
+        digested.write(COUNTS.pack(*pairs.counts.as_dict().values()))
+        file.write(digested.digest.digest())
 
 
 def _read(path: Path) -> TokenizedPairs | None:
@@ -109,20 +107,21 @@ def _read(path: Path) -> TokenizedPairs | None:
     if not path.is_file():
         return None
     try:
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            arrays = dict(file)
-        whole = str(arrays[DIGEST]) == _digest(arrays)
-    except (OSError, ValueError, KeyError, EOFError, SyntaxError, NotImplementedError, zipfile.BadZipFile, zlib.error):
-        whole = False
-    if not whole:
+        tokens = _mapped(path)
+    except (OSError, pa.ArrowException):
+        tokens = None
+    if tokens is None:
         logger.warning("%s: has changed since it was written, or cannot be read: the tokens are made again", path)
+    return tokens
+
+
+def _mapped(path: Path) -> TokenizedPairs | None:
+    """The tokens as they lie in the file, without a copy; None where its digest is another."""
+    whole = pa.memory_map(str(path)).read_buffer()
+    end = whole.size - DIGEST_BYTES
+    if end < COUNTS.size or hashlib.sha256(whole[:end]).digest() != whole[end:].to_pybytes():
         return None
-    return _pairs(arrays)
-
-
-def _pairs(arrays: Mapping[str, Any]) -> TokenizedPairs:
-    sides = [np.split(arrays[side], arrays[f"{side}_ends"][:-1]) for side in SIDES]
-    labels, ties = ([None if np.isnan(x) else x for x in arrays[name].tolist()] for name in ("soft_label", "tie"))
-    rest = zip(*sides, labels, arrays["weight"].tolist(), arrays["row"].tolist(), ties, strict=True)
-    rows = [TokenizedPair(*(ids.tolist() for ids in row[:3]), *row[3:]) for row in rest]
-    return TokenizedPairs(rows, TokenCounts(*arrays["counts"].tolist()))
+    table = end - COUNTS.size
+    file = pa.ipc.open_file(whole[:table])
+    counts = TokenCounts(*COUNTS.unpack(whole[table:end].to_pybytes()))
+    return TokenizedPairs(map(file.get_batch, range(file.num_record_batches)), counts)

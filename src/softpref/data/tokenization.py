@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from softpref.data.pairs import Completion, PreferencePair, Text, template_columns
 from softpref.data.prompt_encoder import SPECIAL_TOKENS, BoundaryError, PromptEncoder, SideError
 from softpref.data.rendering import Prompt, prompt_with
+from softpref.data.token_table import TokenCounts, TokenizedPair, TokenizedPairs, token_batch
 from softpref.errors import DataError, Fault, InputError, OptionError, nearest
 
 if TYPE_CHECKING:
@@ -21,50 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["PromptEncoder", "TokenCounts", "TokenOptions", "TokenizedPair", "TokenizedPairs", "tokenize_pairs"]
 
-# Pairs whose texts the tokenizer gets in one call.
+# Pairs whose texts the tokenizer gets in one call, and that become one record batch.
 AT_ONCE = 1000
-
-
-@dataclass(frozen=True)
-class TokenizedPair:
-    """Token ids of one pair. ``rejected`` is empty where only the chosen side is trained on. ``tie`` is P(tie), if known."""
-
-    prompt: list[int]
-    chosen: list[int]
-    rejected: list[int]
-    soft_label: float | None
-    weight: float
-    row: int
-    tie: float | None = None
-
-    @property
-    def sequences(self) -> tuple[list[int], list[int], list[int]]:
-        """Prompt, chosen and rejected."""
-        return self.prompt, self.chosen, self.rejected
-
-    @property
-    def tokens(self) -> int:
-        """Tokens of the prompt and both responses, the prompt counted once."""
-        return len(self.prompt) + len(self.chosen) + len(self.rejected)
-
-
-@dataclass
-class TokenCounts:
-    """What became of the rows: all are kept, cut or counted as dropped.
-
-    ``common`` counts, among those kept, prompts that were cut back to what they have in common with the whole.
-    """
-
-    kept: int = 0
-    cut: int = 0
-    too_long: int = 0
-    boundary: int = 0
-    identical: int = 0
-    common: int = 0
-
-    def as_dict(self) -> dict[str, int]:
-        """Plain numbers, for JSON."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -104,20 +63,6 @@ class TokenOptions:
             raise OptionError(f"max_length is {self.max_length}; a prompt and a response need at least 2 tokens")
 
 
-@dataclass
-class TokenizedPairs(Sequence[TokenizedPair]):
-    """The tokenised rows of one data set, and the counts."""
-
-    rows: list[TokenizedPair]
-    counts: TokenCounts = field(default_factory=TokenCounts)
-
-    def __getitem__(self, index: Any) -> Any:
-        return self.rows[index]
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-
 def tokenize_pairs(
     pairs: Sequence[PreferencePair | Completion],
     tokenizer: PreTrainedTokenizerBase,
@@ -140,7 +85,7 @@ def tokenize_pairs(
     tokens, faults = tokens_and_faults(pairs, tokenizer, options, name=name, with_rejected=with_rejected)
     if faults:
         raise DataError(name, faults)
-    if not tokens.rows:
+    if not tokens:
         raise InputError(f"{name}: no row is left to train on ({_why_none(tokens.counts, options)})")
     return tokens
 
@@ -166,14 +111,16 @@ def tokens_and_faults(
             if getattr(options, option) != default:
                 raise InputError(f"{name}: {option} has no effect: all prompts are plain strings; leave it out")
     counts = TokenCounts()
-    rows: list[TokenizedPair | Fault | None] = []
+    batches, faults = [], []
     for first in range(0, len(pairs), AT_ONCE):
         some = [_Drafted(prompt_of(pair), _responses(pair, with_rejected), pair) for pair in pairs[first : first + AT_ONCE]]
         encoder.prepare((draft.prompt, text) for draft in some for text in (None, *draft.responses.values()))
-        rows += [_row(draft, encoder, options, counts) for draft in some]
-    kept = [row for row in rows if isinstance(row, TokenizedPair)]
-    counts.kept = len(kept)
-    return TokenizedPairs(kept, counts), [row for row in rows if isinstance(row, Fault)]
+        rows = [_row(draft, encoder, options, counts) for draft in some]
+        batches.append(token_batch([row for row in rows if isinstance(row, TokenizedPair)]))
+        faults += [row for row in rows if isinstance(row, Fault)]
+    tokens = TokenizedPairs(batches, counts)
+    counts.kept = len(tokens)
+    return tokens, faults
 
 
 def prompt_of(row: PreferencePair | Completion) -> Prompt:

@@ -7,7 +7,7 @@ import logging
 import math
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +28,7 @@ from softpref.data.pairs import Completion, PairSet, PreferencePair, orient
 from softpref.data.tables import is_table, table_rows
 from softpref.data.token_cache import cached_tokens
 from softpref.data.token_notes import token_notes
+from softpref.data.token_table import JoinedRows
 from softpref.data.tokenization import TokenizedPair, TokenizedPairs, tokenize_pairs
 from softpref.errors import InputError, OptionError, ReferenceMismatchError, StorageError
 from softpref.loading.vocabulary import check_vocabulary, embedding_rows, name_of
@@ -126,11 +127,10 @@ class SoftPreferenceTrainer(Trainer):
         eval_rows = self._tokenized_sets(eval_dataset, processing_class, args, context)
         self._reference_folder = ref_model if isinstance(ref_model, str) else None
         pairs = _all_rows(train_rows, eval_rows)
-        texts = [ids for pair in pairs if isinstance(pair, TokenizedPair) for ids in pair.sequences]
-        check_vocabulary(processing_class, embedding_rows(policy), name_of(policy), texts)
+        check_vocabulary(processing_class, embedding_rows(policy), name_of(policy), _texts(pairs))
         self.reference = make_reference(policy, ref_model, args, pairs, self.policy_identity, self._precomputes)
         if isinstance(self.reference, Reference):
-            check_vocabulary(processing_class, embedding_rows(self.reference.model), name_of(self.reference.model), texts)
+            check_vocabulary(processing_class, embedding_rows(self.reference.model), name_of(self.reference.model), _texts(pairs))
         super().__init__(
             model=policy,
             args=args,
@@ -609,10 +609,14 @@ def _largest_difference(policy: PairScores, reference: PairScores) -> float:
     return max(float((a - b).detach().abs().max()) for a, b in sides)
 
 
-def _all_rows(*datasets: Any) -> list[TokenizedPair]:
+def _all_rows(*datasets: Any) -> JoinedRows:
     """The rows of all these data sets; each may be None, or several by name."""
     sets = [part for rows in datasets for part in (rows.values() if isinstance(rows, Mapping) else [rows])]
-    return [row for rows in sets for row in rows or ()]
+    return JoinedRows([rows for rows in sets if rows is not None])
+
+
+def _texts(pairs: Iterable[Any]) -> Iterator[list[int]]:
+    return (ids for pair in pairs if isinstance(pair, TokenizedPair) for ids in pair.sequences)
 
 
 def _row_weights(rows: Sequence[TokenizedPair], like: Tensor) -> Tensor:
