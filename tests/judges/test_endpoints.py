@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 import socket
+import threading
+from contextlib import contextmanager, suppress
 
 import pytest
 
@@ -338,6 +340,11 @@ BAD = {
     "usage": (lambda r: r.update(usage=[1]), "usage is a list"),
     "count": (lambda r: r.update(usage={"prompt_tokens": "many"}), r"usage\.prompt_tokens is .*many.* no count of tokens"),
     "negative count": (lambda r: r.update(usage={"completion_tokens": -3}), "no count of tokens"),
+    "count beyond a float": (lambda r: r.update(usage={"prompt_tokens": 10**400}), "no count of tokens"),
+    "log-prob beyond a float": (
+        lambda r: r["choices"][0]["logprobs"]["content"][0].update(logprob=10**400),
+        "above 0 it is no log-prob",
+    ),
     "endless count": (lambda r: r.update(usage={"completion_tokens": math.inf}), "no count of tokens"),
     "choices": (lambda r: r.update(choices=["x"]), "the reply is no completion"),
 }
@@ -359,6 +366,53 @@ def test_a_reply_that_is_not_as_it_should_be_is_a_fault_with_a_name(kind, tmp_pa
         summary = label_pairs(pairs(6), judge_at(server, retries=0, concurrency=1), tmp_path / "out.jsonl")
     assert sum(summary.failures.values()) == 3  # every fourth of 13 calls
     assert summary.labelled == 3
+
+
+@contextmanager
+def raw_server(sent):
+    """Answers every connection with these bytes, and closes it. Gives its address."""
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def serve():
+        with suppress(OSError):
+            while True:
+                connection, _ = listening.accept()
+                with connection, suppress(OSError):
+                    connection.recv(65536)
+                    connection.sendall(sent)
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
+    finally:
+        with suppress(OSError):
+            listening.shutdown(socket.SHUT_RDWR)
+        listening.close()
+        thread.join(5)
+
+
+def http(body, header=None):
+    header = header or f"Content-Length: {len(body)}"
+    return f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n{header}\r\n\r\n".encode() + body
+
+
+RAW = {
+    "no HTTP": (b"\x00\xff nonsense\r\n\r\n", "the reply is no HTTP"),
+    "chunks": (http(b"zz\r\ngarbage", "Transfer-Encoding: chunked"), "the reply is no HTTP"),
+    "closed": (b"", "the connection broke"),
+    "no UTF-8": (http(b'{"a": "\xff"}'), "the reply cannot be read .*utf-8"),
+    "deep": (http(b"[" * 200_000), "the reply cannot be read"),
+    "digits": (http(b'{"usage": ' + b"9" * 5000 + b"}"), "the reply cannot be read"),
+}
+
+
+@pytest.mark.parametrize("kind", RAW)
+def test_bytes_that_are_no_reply_are_a_fault_with_a_name(kind):
+    sent, message = RAW[kind]
+    settings = {"timeout": 30.0, "retries": 1}
+    with raw_server(sent) as url, pytest.raises(InputError, match=message):
+        connect(ServerSettings(url, "m", **settings), PROMPT)
 
 
 @pytest.mark.parametrize("usage", [{}, {"prompt_tokens": None}, {"prompt_tokens": 3.0}])

@@ -193,16 +193,22 @@ class Endpoint:
 
     def _fault(self, error: Exception) -> Exception:
         """What an error of the client's is. An error of another kind is returned as it is: it is ours."""
+        import aiohttp
         import openai
 
         if isinstance(error, openai.APIStatusError):
             return self._by_status(error.status_code, error.body, error)
         if isinstance(error, (openai.APIConnectionError, OSError)):
             return _of_connection(error, self.timeout)
-        if isinstance(error, UnicodeError):
+        if isinstance(error, aiohttp.ClientError):
+            return RetryableError(self.without_secrets(f"the reply is no HTTP ({plain_words(str(error))})"))
+        if isinstance(error, UnicodeEncodeError):
             return RefusedError("the texts hold half of a surrogate pair, which is no character and cannot be sent", 400)
         if isinstance(error, openai.APIError):
             return RetryableError(self.without_secrets(f"{type(error).__name__}: {plain_words(str(error))}"))
+        if isinstance(error, (ValueError, RecursionError)):
+            # no UTF-8, a number of thousands of digits, lists nested too deep
+            return RetryableError(self.without_secrets(f"the reply cannot be read ({plain_words(str(error))})"))
         return error
 
     def _by_status(self, status: int, body: Any, error: Any) -> Exception:
@@ -290,7 +296,9 @@ def _of_connection(error: Exception, timeout: float) -> RetryableError:
             return RetryableError("its host name is unknown (DNS)", absent=True)
         if isinstance(cause, (ssl.SSLError, ssl.CertificateError)):
             return RetryableError(f"TLS failed ({plain_words(str(cause))})", absent=True)
-    if any("timeout" in type(cause).__name__.lower() for cause in _causes(error)):
+    names = [type(cause).__name__ for cause in _causes(error)]
+    # the client calls a connection that the server closed a timeout
+    if "ServerDisconnectedError" not in names and any("timeout" in name.lower() for name in names):
         return RetryableError(f"no reply within {timeout:g} s")
     return RetryableError("the connection broke")
 

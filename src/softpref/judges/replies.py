@@ -119,10 +119,20 @@ def _count(usage: Mapping[str, Any], name: str) -> int:
     value = usage.get(name)
     if value is None:
         return 0
-    whole = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value == int(value)
-    if not whole or value < 0:
+    count = _number(value)
+    if not count.is_integer() or count < 0:
         raise MalformedReplyError(f"the reply's usage.{name} is {quoted(repr(value))}, which is no count of tokens")
-    return int(value)
+    return int(count)
+
+
+def _number(value: Any) -> float:
+    """As a float; nan for what is no number, inf for a whole number that no float holds."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return math.nan
+    try:
+        return float(value)
+    except OverflowError:
+        return math.copysign(math.inf, value > 0 or -1)
 
 
 # --- log-probs
@@ -193,8 +203,9 @@ def _logprob(value: Any) -> float | None:
     """In nats; None for a token that was not a choice. A number that no probability has is a fault."""
     if value is None or value == -math.inf:
         return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or math.isnan(value):
+    logprob = _number(value)
+    if math.isnan(logprob):
         raise MalformedReplyError(f"the reply has {quoted(repr(value))} for a log-prob, which is no number")
-    if value > ABOVE_ZERO:
-        raise MalformedReplyError(f"the reply has a log-prob of {value:g}: above 0 it is no log-prob")
-    return min(0.0, float(value)) if value > LEAST else None
+    if logprob > ABOVE_ZERO:
+        raise MalformedReplyError(f"the reply has a log-prob of {logprob:g}: above 0 it is no log-prob")
+    return min(0.0, logprob) if logprob > LEAST else None
