@@ -156,7 +156,7 @@ def test_the_command_writes_tables_pictures_and_figures(study, monkeypatch, caps
     [
         (["--size", "smal"], "size is 'smal'; did you mean 'small'"),
         (["--parts", "[noise,comparisons]"], "parts holds 'comparisons'"),
-        (["--betas", "best"], "betas is 'best'; give chosen or paper"),
+        (["--betas", "best"], "betas is 'best'"),
         (["--workers", "0"], "workers is 0; give 1 or more"),
     ],
 )
