@@ -89,7 +89,7 @@ def test_a_run_leaves_what_makes_it_repeatable(finished, place):
     assert run["data"]["reading"]["ties"] == 1
     assert sum(run["data"]["labels"]["histogram"]) == 16
     assert len(run["reference"]) == len(run["data"]["fingerprint"]) == 64
-    assert run["model"] == {"start": str(place / "model"), "identity": run["reference"]}
+    assert run["model"] == {"start": str(place / "model"), "identity": run["reference"], "is_reference": True}
     assert {"python", "torch", "transformers", "softpref"} <= set(run["versions"])
     assert [step for step, _, _ in log(finished)] == [1, 2, 3, 4, 5, 6]
 
@@ -285,3 +285,13 @@ def test_held_out_pairs_alone_are_evaluated_once_an_epoch(place, capsys):
     assert "step 2/2  held out:  loss" in out
     assert "{'" not in out
     assert any("eval_loss" in json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines())
+
+
+@pytest.mark.parametrize(("init", "is_reference"), [("true", True), ("pissa", False)])
+def test_a_run_records_whether_its_base_is_its_reference(place, init, is_reference):
+    pytest.importorskip("peft")
+    folder = place / f"peft_{init}"
+    peft = f"{{r: 2, target_modules: [q_proj], init_lora_weights: {init}}}"
+    options = ["--config", str(place / "recipe.yaml"), "--output_dir", str(folder), "--train.max_steps", "1", "--peft", peft]
+    assert main(["train", *options]) == 0
+    assert json.loads((folder / "run.json").read_text())["model"]["is_reference"] is is_reference

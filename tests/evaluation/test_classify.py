@@ -234,6 +234,16 @@ def test_a_reference_that_is_gone_is_named(place):
         subject_of(run)
 
 
+def test_a_base_that_is_not_the_reference_is_refused(place):
+    """A PiSSA adapter begins away from its base: margins against the base are not those of training."""
+    run, record = a_run(place)
+    replace(record, model=replace(record.model, is_reference=False)).write(place / "policy" / "run.json")
+    with pytest.raises(InputError, match=r"did not start at its base .* name it with --reference"):
+        subject_of(run)
+    assert subject_of(run, reference=str(place / "sft")).reference == str(place / "sft")
+    a_run(place)
+
+
 def test_a_file_of_something_else_is_named(place):
     a_run(place)
     (place / "policy" / "run.json").write_text('{"a": 1}')

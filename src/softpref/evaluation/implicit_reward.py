@@ -50,8 +50,14 @@ def reward_of_run(record: RunRecord) -> ImplicitReward:
 def reference_of_run(folder: str | Path, record: RunRecord) -> str:
     """The model that a run was trained against: its ``ref_model``, or else the model that it started from.
 
-    Raises InputError where the run does not say, or where that model's folder is gone.
+    Raises InputError where the run does not say, where that model's folder is gone, or where it is not the reference: a new
+    adapter began away from its base.
     """
+    if not record.model.is_reference:
+        raise InputError(
+            f"{folder}: its adapter did not start at its base {record.model.start}, so the base is not the run's reference; "
+            "save the start of such a run as a model of its own, and name it with --reference"
+        )
     recipe = Path(folder) / RECIPE_FILE
     named = yaml.safe_load(recipe.read_text(encoding="utf-8")) if recipe.is_file() else {}
     reference = named.get("ref_model") or named.get("model") or record.model.start

@@ -55,10 +55,15 @@ class DataFigures:
 
 @dataclass(frozen=True)
 class StartFigures:
-    """The model that training started from, and the digest of what it computes."""
+    """The model that training started from, and the digest of what it computes.
+
+    ``is_reference`` is False where loading ``start`` does not give the run's reference: a new adapter (PiSSA, OLoRA, a learned
+    prompt, random weights) that began away from its base.
+    """
 
     start: str
     identity: str
+    is_reference: bool = True
 
 
 @dataclass(frozen=True)

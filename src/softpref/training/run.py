@@ -46,6 +46,7 @@ from softpref.records.run import (
     StartFigures,
 )
 from softpref.run_folder import METRICS_FILE, RECIPE_FILE, RUN_FILE, read_lines
+from softpref.scoring.reference import starts_at_its_base
 from softpref.training.checkpoints import checkpoints, last_whole_checkpoint
 from softpref.training.config import SoftPreferenceConfig
 from softpref.training.metrics import own_names
@@ -439,7 +440,7 @@ def _record(recipe: TrainRecipe, trainer: SoftPreferenceTrainer, rows: Any) -> R
             labelling=_labelling(recipe.data),
             labels=LabelHistogram(**label_summary(rows)) if isinstance(rows, PairSet) and rows.labelled else None,
         ),
-        model=StartFigures(recipe.model, trainer.policy_identity),
+        model=StartFigures(recipe.model, trainer.policy_identity, is_reference=_start_is_reference(recipe, trainer)),
         reference=None if trainer.reference is None else trainer.reference.identity,
         seed=recipe.seed,
         settings={name: trainer.args.to_dict()[name] for name in LEARNED_BY},
@@ -455,6 +456,11 @@ def _labelling(data: Data) -> LabelRecord | None:
         return None
     beside = Path(data).with_suffix(".labels.json")
     return LabelRecord.read(beside) if beside.is_file() else None
+
+
+def _start_is_reference(recipe: TrainRecipe, trainer: SoftPreferenceTrainer) -> bool:
+    """Whether the recipe's model, loaded again, is the reference; a new adapter may have begun away from it."""
+    return recipe.peft is None or recipe.ref_model is not None or starts_at_its_base(trainer.model)
 
 
 def _versions() -> dict[str, str]:
