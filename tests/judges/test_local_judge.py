@@ -217,15 +217,16 @@ def test_both_orders_become_a_probability(tmp_path):
     assert tie.p == 0.5
 
 
-def test_bf16_is_summed_in_fp32_and_still_shares(caplog):
-    """Two passes of bf16 differ by its own coarseness; that is no reason to give up the fast way.
-
-    torch's bf16 attention over a cache asks for a kernel that some processors lack: there the plain way is right as well.
-    """
+def test_bf16_is_summed_in_fp32_and_still_shares():
+    """Two passes of bf16 differ by its own coarseness; that is no reason to give up the fast way."""
     model, asked = llama().to(torch.bfloat16), questions()
+    try:
+        naive(model, text_ids(asked[0]))
+    except RuntimeError as error:  # a processor's kernels held back by ATEN_CPU_CAPABILITY
+        pytest.skip(f"torch has no bf16 attention here: {error}")
     judge = judge_of(model)
     found = {a.question.key: a for a in judge.answer(asked)}
-    assert judge._next_token.shares or "is only supported when" in caplog.text
+    assert judge._next_token.shares
     for question in asked:
         assert found[question.key].first_logp == pytest.approx(naive(model, text_ids(question))[0], abs=0.3)
     assert NextToken(model, [0]).of_rows([[5, 6]]).dtype == torch.float32
